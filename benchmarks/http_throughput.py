@@ -1,0 +1,228 @@
+"""HTTP throughput of a function that does almost nothing: fnpack, its floor and its peers in one run, with wrk."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from measure import ROOT, Table, fnpack, process
+
+PEERS = Path(__file__).resolve().parent / "peers"
+CONNECTIONS = (1, 16, 64)
+SECONDS = 4
+BODY = '{"data":[1,2,3,4,5,6,7,8,9,10]}'
+QUIET = {
+    "AzureFunctionsJobHost__logging__logLevel__default": "Warning"
+}  # peers write none either, but azmlinfsrv
+PINS = {
+    "azureml-inference-server-http": "1.5.1",
+    "functions-framework": "3.10.2",
+    "bentoml": "1.4.39",
+    "litserve": "0.2.19",
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """One contender: its command, where it answers, and its environment."""
+
+    name: str
+    command: Sequence[str]
+    path: str
+    environment: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One wrk run."""
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    failures: int
+
+
+def run(work: Path) -> list[Table]:
+    """Measure; `work` is an empty folder."""
+    if shutil.which("wrk") is None:
+        raise SystemExit("the HTTP benchmark needs wrk (Debian: apt-get install wrk)")
+    script = work / "post.lua"
+    script.write_text(
+        f"wrk.method='POST'\nwrk.headers['Content-Type']='application/json'\nwrk.body=[==[{BODY}]==]\n"
+    )
+    columns = (
+        "server",
+        *(f"{n} conn: req/s, p50/p99 ms" for n in CONNECTIONS),
+        "req/CPU-s",
+        "PSS MB",
+        "to the floor at 64",
+    )
+    table = Table(
+        f"HTTP, one worker, sum of ten numbers (wrk, {SECONDS} s a cell after 2 s of warm-up)", columns
+    )
+    floor = 0.0
+    for server in [*own(work), *peers()]:
+        cells, cpu, memory = measure(server, script, work)
+        last = cells[-1].per_second
+        floor = floor or last
+        shown = [
+            f"{c.per_second:,.0f}, {c.p50_ms:.2f}/{c.p99_ms:.1f}"
+            + (f", {c.failures} failed" if c.failures else "")
+            for c in cells
+        ]
+        table.rows.append(
+            (
+                server.name,
+                *shown,
+                f"{last * SECONDS / cpu:,.0f}" if cpu else "",
+                f"{memory:.0f}",
+                f"{last / floor:.2f}",
+            )
+        )
+    return [table]
+
+
+def own(work: Path) -> list[Server]:
+    """The floor and fnpack."""
+    servers = [
+        Server(
+            "floor: uvicorn, raw ASGI, scoring in its own process",
+            [sys.executable, str(PEERS / "asgi_raw.py"), "{port}"],
+            "/score",
+            {},
+        )
+    ]
+    for script, name, settings in (
+        ("score_sum.py", "fnpack run, no line per request", QUIET),
+        ("score_sum.py", "fnpack run, as it comes", {}),
+        ("score_sum.py", "fnpack run, two workers", {**QUIET, "FUNCTIONS_WORKER_PROCESS_COUNT": "2"}),
+        ("score_10ms.py", "fnpack run, a function that takes 10 ms", QUIET),
+    ):
+        app = work / f"app-{len(servers)}"
+        fnpack("build", "--entry-script", str(PEERS / script), "--trigger", "http", "--auth-level", "anonymous",
+               "--app-only", str(app), cwd=work)  # fmt: skip
+        command = [sys.executable, "-m", "fnpack", "run", str(app), "--port", "{port}"]
+        servers.append(Server(name, command, "/api/score", settings))
+    return servers
+
+
+def peers() -> list[Server]:
+    """The peers, each in a virtual environment of its own below .tools/peers."""
+    azml, framework, bento, lit = (environment(name) for name in PINS)
+    bento_path = f"{bento}:{os.environ['PATH']}"
+    return [
+        Server("azmlinfsrv", [f"{azml}/python", "-m", "azureml_inference_server_http", "--entry_script",
+                              str(PEERS / "score_sum.py"), "--port", "{port}", "--worker_count", "1"], "/score", {}),
+        Server("functions-framework", [f"{framework}/functions-framework",
+                                       "--source", str(PEERS / "functions_framework_sum.py"),
+                                       "--target", "score", "--host", "127.0.0.1", "--port", "{port}"], "/", {}),
+        Server("BentoML", [f"{bento}/bentoml", "serve", "bentoml_sum:Sum", "--host", "127.0.0.1", "--port", "{port}"],
+               "/score", {"BENTOML_DO_NOT_TRACK": "True", "PYTHONPATH": str(PEERS), "PATH": bento_path}),
+        Server("LitServe", [f"{lit}/python", str(PEERS / "litserve_sum.py"), "{port}"], "/score", {}),
+    ]  # fmt: skip
+
+
+def environment(name: str) -> str:
+    """The `bin` folder of the peer's environment, made the first time."""
+    folder = ROOT / ".tools" / "peers" / f"{name}-{PINS[name]}"
+    if not (folder / "done").exists():
+        subprocess.run([sys.executable, "-m", "uv", "venv", "-q", "--clear", str(folder)], check=True)
+        python = str(folder / "bin" / "python")
+        requirement = f"{name}=={PINS[name]}"
+        subprocess.run(
+            [sys.executable, "-m", "uv", "pip", "install", "-q", "-p", python, requirement], check=True
+        )
+        (folder / "done").touch()
+    return str(folder / "bin")
+
+
+def measure(server: Server, script: Path, work: Path) -> tuple[list[Cell], float, float]:
+    """The cells of one server, the CPU seconds of its last cell, and its memory (PSS, MB)."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}{server.path}"
+    log = work / "server.log"
+    with process(
+        [part.replace("{port}", str(port)) for part in server.command], log, server.environment, work
+    ) as child:
+        wait(url, log)
+        wrk(url, script, 16, 2)
+        cells = [wrk(url, script, n, SECONDS) for n in CONNECTIONS[:-1]]
+        tree = family(child.pid)
+        before = cpu_seconds(tree)
+        cells.append(wrk(url, script, CONNECTIONS[-1], SECONDS))
+        return cells, cpu_seconds(tree) - before, sum(map(pss_mb, tree))
+
+
+def wait(url: str, log: Path) -> None:
+    """Wait for the first 200."""
+    deadline = time.monotonic() + 60
+    request = urllib.request.Request(url, BODY.encode(), {"Content-Type": "application/json"})
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(request, timeout=5):
+                return
+        except OSError:  # noqa: PERF203 - it waits anyway
+            time.sleep(0.1)
+    raise SystemExit(f"{url} does not answer:\n{log.read_text()[-2000:]}")
+
+
+def wrk(url: str, script: Path, connections: int, duration_s: int) -> Cell:
+    """One run of wrk; only 2xx answers count."""
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{duration_s}s",
+        "--timeout",
+        "10s",
+        "--latency",
+        "-s",
+        str(script),
+        url,
+    ]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    total = float(re.search(r"(\d+) requests in", text)[1])  # type: ignore[index]
+    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    failures = int(bad[1]) if bad else 0
+    return Cell(
+        (total - failures) / duration_s, milliseconds(text, "50%"), milliseconds(text, "99%"), failures
+    )
+
+
+def milliseconds(text: str, name: str) -> float:
+    """A percentile of wrk's output in ms."""
+    found = re.search(rf"{name}\s+([\d.]+)(us|ms|s)", text)
+    assert found is not None
+    return float(found[1]) * {"us": 0.001, "ms": 1, "s": 1000}[found[2]]
+
+
+def family(pid: int) -> list[int]:
+    """A process and all its descendants."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(one for child in children for one in family(int(child)))]
+
+
+def cpu_seconds(tree: Sequence[int]) -> float:
+    """CPU time of the processes so far."""
+    ticks = 0
+    for pid in tree:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def pss_mb(pid: int) -> float:
+    """Proportional share of memory, MB."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)[1]) / 1024  # type: ignore[index]

@@ -1,0 +1,98 @@
+"""What the benchmarks share: times of runs, percentiles, a table with its command and machine."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE = ROOT / "examples" / "diabetes"
+MODEL = "sklearn_regression_model.pkl"
+sys.path.insert(0, str(ROOT / "scripts"))
+
+
+@dataclass
+class Table:
+    """Rows of one benchmark: what was measured, its figures, and what they stand beside."""
+
+    title: str
+    columns: Sequence[str]
+    rows: list[Sequence[str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def markdown(self) -> str:
+        """The table as Markdown."""
+        lines = [
+            f"## {self.title}",
+            "",
+            "| " + " | ".join(self.columns) + " |",
+            "|" + "---|" * len(self.columns),
+        ]
+        lines += ["| " + " | ".join(row) + " |" for row in self.rows]
+        return "\n".join([*lines, "", *self.notes, ""])
+
+
+def machine() -> str:
+    """One line about where the figures come from."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    load = os.getloadavg()[0]
+    return (
+        f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release().split('-')[0]}, "
+        f"Python {platform.python_version()}, load average {load:.1f} at the start"
+    )
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` of the values lie (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def seconds(values: Sequence[float]) -> str:
+    """`median (min to max)` of seconds."""
+    return f"{statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f})"
+
+
+def timed(work: Callable[[], object], runs: int) -> list[float]:
+    """How long each of `runs` runs took, after one that does not count."""
+    times = []
+    for _ in range(runs + 1):
+        since = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - since)
+    return times[1:]
+
+
+def fnpack(*arguments: str, cwd: Path) -> str:
+    """Run the command line; returns stdout."""
+    done = subprocess.run(
+        [sys.executable, "-m", "fnpack", *arguments], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"fnpack {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr}")
+    return done.stdout.strip()
+
+
+@contextmanager
+def process(
+    command: Sequence[str], log: Path, environment: dict[str, str] | None = None, cwd: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server for the length of the block."""
+    with log.open("wb") as file:
+        child = subprocess.Popen(
+            command, cwd=cwd, env={**os.environ, **(environment or {})}, stdout=file, stderr=file
+        )
+    try:
+        yield child
+    finally:
+        child.terminate()
+        child.wait(30)

@@ -1,0 +1,1 @@
+"""The function host: runs a function-app directory. It never imports the packager or user code."""

@@ -1,0 +1,1 @@
+"""The HTTP front: routes, keys, limits and admin endpoints over an ASGI server."""

@@ -1,0 +1,210 @@
+"""The ASGI application: reads a request, checks its key, hands it to a function and answers.
+
+It never lets an error of user code reach the caller: a failed function is an empty 500, as in Azure Functions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from typing import Protocol
+
+from fnpack_host.http.asgi import TEXT, Message, RawHeaders, Receive, Send, reply, reply_facts, with_headers
+from fnpack_host.http.body import BodyTooLarge, ClientGone, read_body
+from fnpack_host.http.gate import RequestGate
+from fnpack_host.http.key_ring import KeyRing
+from fnpack_host.http.options import HttpOptions
+from fnpack_host.http.request import (
+    BadRequest,
+    decoded_path,
+    headers_of,
+    is_plain,
+    query_of,
+    url_of,
+)
+from fnpack_host.http.routes import Match, Routes
+from fnpack_host.invoker import HttpCall, Invoker
+from fnpack_host.workers.process import InvocationError, WorkerLost
+
+log = logging.getLogger("fnpack.host.http")
+
+KEY_HEADER = b"x-functions-key"
+LINGER_S = 5.0
+MAX_KNOWN = 1000
+
+
+class Area(Protocol):
+    """What answers a part of all paths: the admin endpoints, the webhooks, the home page."""
+
+    async def answer(self, path: str, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer a request whose path is `path`, decoded (ASGI)."""
+
+
+class Front:
+    """The host's HTTP side. `ready` turns true once workers and listeners are up; until then functions answer 503.
+
+    `keys` is None where access is open to all. `areas` (`/admin/`, ...) come before functions, the home page after.
+    """
+
+    def __init__(
+        self,
+        routes: Routes,
+        invoker: Invoker,
+        keys: KeyRing | None,
+        options: HttpOptions,
+        *,
+        areas: Mapping[str, Area],
+        home: Area,
+    ) -> None:
+        self._routes, self._invoker, self._keys, self._options = routes, invoker, keys, options
+        self._areas, self._home = areas, home
+        self._known: dict[
+            tuple[str, bytes], Match
+        ] = {}  # what was found before, where there are no route values
+        self._is_limited = max(options.max_concurrent_requests, options.max_outstanding_requests) >= 0
+        self._gate = RequestGate(options.max_concurrent_requests, options.max_outstanding_requests)
+        self.ready = False
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI)."""
+        if scope["type"] != "http":
+            return
+        if self._options.custom_headers or self._options.hsts is not None:
+            send = with_headers(send, self._added_headers(scope))
+        try:
+            known = self._known.get((scope["method"], scope["raw_path"]))
+            if known is not None:
+                await self._function(known, scope, receive, send)
+            else:
+                await self._look_up(scope, receive, send)
+        except BadRequest as error:
+            await reply(send, 400, f"Bad request: {error}".encode(), TEXT, [(b"connection", b"close")])
+        except BodyTooLarge:
+            await refuse_body(scope, receive, send)
+        except ClientGone:
+            log.debug("%s %s: the client left before its body was whole", scope["method"], scope["path"])
+
+    async def _look_up(self, scope: Message, receive: Receive, send: Send) -> None:
+        raw_path: bytes = scope["raw_path"]
+        path = raw_path.decode() if is_plain(raw_path) else decoded_path(raw_path)
+        area = self._area(path)
+        if area is not None:
+            await area.answer(path, scope, receive, send)
+            return
+        match = self._routes.find(scope["method"], path)
+        if match is not None:
+            if not match.values and len(self._known) < MAX_KNOWN:
+                self._known[scope["method"], raw_path] = match
+            await self._function(match, scope, receive, send)
+        elif path == "/":
+            await self._home.answer(path, scope, receive, send)
+        else:
+            await reply(send, 404)
+
+    def _area(self, path: str) -> Area | None:
+        folded = path.lower()
+        return next((area for prefix, area in self._areas.items() if folded.startswith(prefix)), None)
+
+    async def _function(self, match: Match, scope: Message, receive: Receive, send: Send) -> None:
+        if not self.ready:
+            await reply(send, 503, b"Function host is not running.", TEXT)
+            return
+        refused = self._refusal(match, scope)
+        if match.route.function.is_disabled and not await self._is_admin(scope):
+            await reply(send, 404)
+        elif refused:
+            await reply(send, refused)
+        elif not self._is_limited:
+            await self._run(match, scope, receive, send)
+        elif await self._gate.enter():
+            try:
+                await self._run(match, scope, receive, send)
+            finally:
+                self._gate.leave()
+        else:
+            await reply(send, 429)
+
+    async def _is_admin(self, scope: Message) -> bool:
+        return self._keys is not None and await self._keys.allow_admin(given_key(scope))
+
+    def _refusal(self, match: Match, scope: Message) -> int:
+        """The status for a caller who may not call the function, or 0."""
+        route = match.route
+        if route.auth_level == "anonymous" or self._keys is None:
+            return 0
+        allowed = self._keys.keys.allow(route.auth_level, route.function.name, given_key(scope))
+        return 0 if allowed else 401
+
+    async def _run(self, match: Match, scope: Message, receive: Receive, send: Send) -> None:
+        call = await read_call(match, scope, receive, self._options.max_body_bytes)
+        try:
+            frame = await self._invoker.answer(match.route.function, call)
+        except (InvocationError, WorkerLost):
+            await reply(send, 500)  # logged by the invoker
+        else:
+            await reply_facts(send, frame.facts, frame.payload)
+
+    def _added_headers(self, scope: Message) -> RawHeaders:
+        hsts = self._options.hsts
+        if hsts is None:
+            return self._options.custom_headers
+        headers = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1").lower()
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        # TLS ends at a proxy in front of the host, which says so in this header.
+        is_secure = headers.get(b"x-forwarded-proto", b"").strip().lower() == b"https"
+        if not is_secure or name in hsts.excluded_hosts:
+            return self._options.custom_headers
+        return [*self._options.custom_headers, (b"strict-transport-security", hsts.value)]
+
+
+async def read_call(match: Match, scope: Message, receive: Receive, limit: int) -> HttpCall:
+    """The whole request as a function gets it. Raises BadRequest, BodyTooLarge or ClientGone."""
+    headers = headers_of(scope)
+    if "host" not in headers and scope["http_version"] == "1.1":
+        raise BadRequest("the host header is missing")
+    url = url_of(scope, headers.get("host", ""))
+    query = query_of(scope["query_string"]) if scope["query_string"] else {}
+    body = await read_body(headers.get("content-length", ""), receive, limit)
+    return HttpCall(scope["method"], url, headers, body, match.values, query)
+
+
+def given_key(scope: Message) -> str:
+    """The key a request carries: the header wins over `?code=`."""
+    for name, value in scope["headers"]:
+        if name == KEY_HEADER:
+            return str(value, "latin-1")
+    if b"code=" not in scope["query_string"].lower():
+        return ""
+    query = {name.lower(): value for name, value in query_of(scope["query_string"]).items()}
+    return query.get("code", "")
+
+
+async def refuse_body(scope: Message, receive: Receive, send: Send) -> None:
+    """Answer 413 and close, but read on for a while first: a client that still sends would not see the answer."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 413,
+            "headers": [(b"content-length", b"0"), (b"connection", b"close")],
+        }
+    )
+    expects = any(name == b"expect" for name, _ in scope["headers"])
+    if not expects:  # such a client waits for leave to send
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(_discard(receive), LINGER_S)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _discard(receive: Receive) -> None:
+    while (await receive()).get("more_body"):
+        pass
+
+
+async def starting(scope: Message, receive: Receive, send: Send) -> None:
+    """Answers while user code loads, when it is not known yet which functions there are (ASGI)."""
+    if scope["type"] == "http":
+        await reply(send, 503, b"Function host is not running.", TEXT)

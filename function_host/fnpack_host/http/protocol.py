@@ -1,0 +1,139 @@
+"""One HTTP connection: uvicorn's, with limits on what a client may send before its body, and on how slowly.
+
+The limits are those of Kestrel, Azure Functions' server. They cost next to nothing per request: sizes are added up
+where a request is large or comes in pieces, and time is looked at by one sweep over all connections each second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
+MAX_LINE_BYTES = 8 * 1024
+MAX_HEAD_BYTES = 32 * 1024
+MAX_HEADERS = 100
+KEEP_ALIVE_S = 130
+HEAD_TIMEOUT_S = 30.0
+MIN_BYTES_PER_S = 240.0
+SLOW_GRACE_S = 5.0
+STUCK_ANSWER_S = 60.0
+
+
+class _Refused(Exception):  # noqa: N818 - stops the parser
+    """The head of a request is over a limit."""
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """An HTTP/1.1 connection that ends where the client sends too much, or too slowly."""
+
+    _answering: RequestResponseCycle | None = None  # `cycle` is the newest request, which may wait behind it
+    _refusal = 400
+    _head_bytes = 0  # what came before of a head that is not whole yet
+    _is_in_head = False
+    _received = 0  # since the last sweep
+    _unsent = 0
+    _slow_since = 0.0  # 0.0: not slow
+    _stuck_since = 0.0
+    _swept_at = 0.0
+    _head_since = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the clock for the first request's head."""
+        super().connection_made(transport)
+        self._head_since = self._swept_at = time.monotonic()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the request that is being answered; uvicorn tells only the newest one."""
+        answering = self._answering
+        if answering is not None and not answering.response_complete:
+            answering.disconnected = True
+            answering.message_event.set()
+        self.pipeline.clear()
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes. A head that comes in pieces is counted here, a whole one in `on_headers_complete`."""
+        self._received += len(data)
+        if self._is_in_head and self._head_bytes > MAX_LINE_BYTES + MAX_HEAD_BYTES:
+            self.refuse(431)
+            return
+        super().data_received(data)
+        if self._is_in_head:
+            self._head_bytes += len(data)
+
+    def on_message_begin(self) -> None:
+        """Start the clock for a request's head."""
+        self._is_in_head, self._head_bytes = True, 0
+        self._head_since = 0.0  # the next sweep sets it: a head takes longer than that, or does not matter
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Refuse a head that is too large, before anything acts on it."""
+        self._is_in_head = False
+        if self._received + self._head_bytes > MAX_LINE_BYTES or len(self.headers) > MAX_HEADERS:
+            self._refusal = _over_limit(self.url, self.headers) or 400
+            if self._refusal != 400:
+                raise _Refused
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """The answer to what cannot be read: 400, or 414 and 431 for what is too large."""
+        self.refuse(self._refusal)
+
+    def refuse(self, status: int) -> None:
+        """Answer with an error, where no answer has begun, and close."""
+        if self.transport.is_closing():
+            return
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            head = b"content-length: 0\r\nconnection: close\r\n\r\n"
+            self.transport.write(STATUS_LINE[status] + head)
+        self.transport.close()
+
+    def sweep(self, now: float) -> None:
+        """Called about once a second: end what is too slow."""
+        seconds, received = now - self._swept_at, self._received
+        self._swept_at, self._received = now, 0
+        cycle: RequestResponseCycle | None = self.cycle  # uvicorn has no type for "none yet"
+        if cycle is None and not self._is_in_head:  # nothing came yet
+            if now - self._head_since > HEAD_TIMEOUT_S:
+                self.transport.close()
+        elif self._is_in_head:
+            self._head_since = self._head_since or now
+            if now - self._head_since > HEAD_TIMEOUT_S:
+                self.refuse(408)
+        elif cycle is not None and cycle.more_body and not cycle.response_complete:
+            is_waiting = cycle.waiting_for_100_continue or self.flow.read_paused
+            if is_waiting or received >= MIN_BYTES_PER_S * seconds:
+                self._slow_since = 0.0
+            else:
+                self._slow_since = self._slow_since or now
+                if now - self._slow_since > SLOW_GRACE_S:
+                    self.refuse(408)
+        self._sweep_answer(now)
+
+    def _sweep_answer(self, now: float) -> None:
+        """Let go of a client that does not take its answer."""
+        unsent = self.transport.get_write_buffer_size()
+        if not unsent or unsent != self._unsent:
+            self._unsent, self._stuck_since = unsent, now
+        elif now - self._stuck_since > STUCK_ANSWER_S:
+            self.transport.abort()
+
+
+def _over_limit(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
+    """The status for a request line or headers that are too large, or 0."""
+    if len(url) > MAX_LINE_BYTES:
+        return 414
+    size = sum(len(name) + len(value) + 4 for name, value in headers)
+    return 431 if size > MAX_HEAD_BYTES or len(headers) > MAX_HEADERS else 0

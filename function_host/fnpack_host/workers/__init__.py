@@ -1,0 +1,1 @@
+"""The host's side of worker processes: start, dispatch, watch, replace."""

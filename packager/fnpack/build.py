@@ -1,0 +1,249 @@
+"""Builds: from checked settings to an app directory, a build context or an image. It prints nothing."""
+
+from __future__ import annotations
+
+import os
+import platform as machine
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from fnpack.app.directory import FunctionApp, write_app
+from fnpack.app.entry_script import check_entry_script
+from fnpack.app.staging import copy_file, link_or_copy_file
+from fnpack.config.build import PYTHON_VERSIONS, BuildSettings
+from fnpack.progress import Progress, ProgressEvent, ignore
+from fnpack_triggers.errors import FnpackError
+
+if TYPE_CHECKING:
+    from fnpack.app.package_index import PackageIndex
+    from fnpack.engine import BaseImage, Engine
+    from fnpack.image.dockerfile import Host
+    from fnpack.spec import RegistryLogin
+
+T = TypeVar("T")
+_ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+class BaseImageUnfit(FnpackError):  # noqa: N818 - says what it is
+    """The base image cannot carry this app: another Python than asked for, or another C library."""
+
+    code = "FN415"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The result of a build. `reference` names the image so that `docker run` finds it: a digest or an image id."""
+
+    reference: str
+    app: FunctionApp
+    base_image: str
+    python_version: str
+    platform: str
+    pushed: bool
+
+
+def build_app(settings: BuildSettings, target: Path, progress: Progress = ignore) -> FunctionApp:
+    """Write the function-app directory alone, for `fnpack run` or for an image made by other means."""
+    check_entry_script(settings.app.entry_script)
+    python_version, platform = _python_version(settings), _platform(settings)
+    return write_app(settings.app, target, lock_text=_lock(settings, python_version, platform, progress))
+
+
+def build_context(settings: BuildSettings, target: Path, progress: Progress = ignore) -> FunctionApp:
+    """Write a build context (Dockerfile, app, host, models) that a person can read, keep and build by hand."""
+    from fnpack.image.dockerfile import default_base_image
+
+    check_entry_script(settings.app.entry_script)
+    python_version = _python_version(settings)
+    base_image = settings.base_image or default_base_image(_host(settings), python_version)
+    return _write_context(
+        settings, target, base_image, python_version, _platform(settings), progress, copy_file
+    )
+
+
+def build_image(settings: BuildSettings, progress: Progress = ignore, *, network: str | None = None) -> Built:
+    """Build the image with the Docker Engine, tag it, and push it where the settings say so.
+
+    Raises the errors of every step: ConfigurationError, EntryScriptError, DependencyError, EngineMissing,
+    BaseImageUnavailable, ImageBuildFailed, PushFailed.
+    """
+    from fnpack.app.package_index import PackageIndex
+    from fnpack.engine import Engine
+    from fnpack.image.dockerfile import default_base_image
+
+    check_entry_script(settings.app.entry_script)
+    logins = _logins(settings)
+    with Engine.connect() as engine, _workplace() as folder:
+        reference = settings.base_image or default_base_image(_host(settings), _python_version(settings))
+        base = _step(
+            progress,
+            f"base image {reference}",
+            lambda: engine.base_image(reference, settings.platform, logins, progress),
+        )
+        python_version = _fitting_python(settings, base)
+        context = folder / "context"  # gone after the build, so models may be linked into it
+        app = _write_context(
+            settings, context, base.reference, python_version, base.platform, progress, link_or_copy_file
+        )
+        tag = settings.tag or _default_tag(settings)
+        image_id = engine.build(
+            context,
+            tags=[tag],
+            platform=settings.platform,
+            secrets=_secrets(PackageIndex.discover()),
+            logins=logins,
+            progress=progress,
+            network=network,
+        )
+        pushed = _push(engine, tag, logins, progress) if settings.push else None
+        return Built(
+            pushed or image_id, app, base.reference, python_version, base.platform, pushed is not None
+        )
+
+
+def _write_context(  # noqa: PLR0917 - one step of a build, called twice
+    settings: BuildSettings,
+    target: Path,
+    base_image: str,
+    python_version: str,
+    platform: str,
+    progress: Progress,
+    place: Callable[[Path, Path], None],
+) -> FunctionApp:
+    from fnpack.app.package_index import PackageIndex
+    from fnpack.image.context import local_packages, write_context
+
+    lock_text = _lock(settings, python_version, platform, progress)
+    with _workplace(target.parent) as folder:
+        app = write_app(settings.app, folder / "app", lock_text=lock_text, place=place)
+        write_context(
+            app.path,
+            target,
+            host=_host(settings),
+            base_image=base_image,
+            python_version=python_version,
+            platform=platform,
+            identity=settings.identity,
+            install_dependencies=not settings.app.environment.user_managed,
+            wheels=local_packages(lock_text, PackageIndex.discover().find_links),
+        )
+    return replace(app, path=target)
+
+
+def _lock(settings: BuildSettings, python_version: str, platform: str, progress: Progress) -> str:
+    from fnpack.app.dependencies import lock
+
+    environment = settings.app.environment
+    if environment.user_managed or not environment.requirements:
+        return ""
+    return _step(
+        progress,
+        f"resolve {len(environment.requirements)} requirements for Python {python_version} on {platform}",
+        lambda: lock(
+            environment.requirements,
+            python_version=python_version,
+            platform=platform,
+            cwd=settings.app.entry_script.parent,
+            source=environment.requirements_source,
+        ),
+    )
+
+
+def _step(progress: Progress, name: str, work: Callable[[], T]) -> T:
+    """Do a piece of work between the events that say so."""
+    since = time.monotonic()
+    progress(ProgressEvent(name, "started"))
+    try:
+        result = work()
+    except BaseException:
+        progress(ProgressEvent(name, "failed", duration_s=time.monotonic() - since))
+        raise
+    progress(ProgressEvent(name, "done", duration_s=time.monotonic() - since))
+    return result
+
+
+def _python_version(settings: BuildSettings) -> str:
+    """What was asked for, else the Python that runs fnpack: most likely the one that made the model's files."""
+    if settings.python_version:
+        return settings.python_version
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    allowed = PYTHON_VERSIONS[settings.host]
+    return own if own in allowed else allowed[-1]
+
+
+def _fitting_python(settings: BuildSettings, base: BaseImage) -> str:
+    """The base image's Python; it is the one that counts, so a different wish is an error."""
+    found = base.python_version or _python_version(settings)
+    asked = settings.python_version
+    if asked and asked != found:
+        raise BaseImageUnfit(
+            f"the base image {base.reference} has Python {found}, but {asked} is asked for",
+            hint=f"choose another --base-image, or --python-version {found}",
+        )
+    if found not in PYTHON_VERSIONS[settings.host]:
+        raise BaseImageUnfit(
+            f"the base image {base.reference} has Python {found}, which the host `{settings.host}` does not run",
+            hint=f"choose a base image with Python {', '.join(PYTHON_VERSIONS[settings.host])}",
+        )
+    if base.libc == "musl":
+        raise BaseImageUnfit(
+            f"the base image {base.reference} is built on musl, for which most packages have no wheels",
+            hint="choose a Debian-like base, such as the `-slim` images of Python",
+        )
+    return found
+
+
+def _platform(settings: BuildSettings) -> str:
+    if settings.platform:
+        return settings.platform
+    own = _ARCHITECTURES.get(machine.machine().lower(), "amd64")
+    return "linux/amd64" if settings.host == "azure-functions" else f"linux/{own}"
+
+
+def _host(settings: BuildSettings) -> Host:
+    return "azure-functions" if settings.host == "azure-functions" else "fnpack"
+
+
+def _default_tag(settings: BuildSettings) -> str:
+    folder = (settings.app.source_directory or settings.app.entry_script.parent).name.lower()
+    name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in folder).strip("-")
+    return f"fnpack/{name or 'app'}:latest"
+
+
+def _logins(settings: BuildSettings) -> tuple[RegistryLogin, ...]:
+    login = settings.app.environment.base_image_registry
+    return (login,) if login is not None else ()
+
+
+def _secrets(index: PackageIndex) -> dict[str, bytes]:
+    found = {"pip.conf": index.pip_conf(), "ca.crt": index.ca_bundle(), "netrc": index.netrc()}
+    return {name: content for name, content in found.items() if content}
+
+
+def _push(engine: Engine, tag: str, logins: tuple[RegistryLogin, ...], progress: Progress) -> str:
+    from fnpack.engine import PushFailed
+
+    try:
+        return _step(progress, f"push {tag}", lambda: engine.push(tag, logins, progress))
+    except PushFailed as error:
+        kept = f"The image is built and in the Engine: `docker push {tag}` tries again."
+        error.hint = f"{error.hint} {kept}" if error.hint else kept
+        raise
+
+
+@contextmanager
+def _workplace(beside: Path | None = None) -> Iterator[Path]:
+    """A folder for the parts, gone afterwards. On the project's disk, so that models are linked and not copied."""
+    place = beside or Path.cwd()
+    while not place.exists():
+        place = place.parent
+    with tempfile.TemporaryDirectory(
+        prefix=".fnpack-", dir=place if os.access(place, os.W_OK) else None, ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)

@@ -1,0 +1,202 @@
+"""Completes the merged settings of a build: reads what they name, checks all of it together, and freezes it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from fnpack.config.docker_section import ARCHITECTURES
+from fnpack.config.files import label
+from fnpack.config.image_names import fault_of_image, registry_of
+from fnpack.config.inference import InferenceConfig, read_inference_config
+from fnpack.config.problems import Problems
+from fnpack.config.project import RawSettings
+from fnpack.config.requirements import read_requirements, without_server
+from fnpack.config.sources import absolute, find_models, find_script
+from fnpack.config.suggest import did_you_mean_or_list, one_of
+from fnpack.config.trigger_options import complete_triggers
+from fnpack.errors import ConfigurationError
+from fnpack.spec import AppSpec, Environment
+
+HOSTS = ("fnpack", "azure-functions")
+PLATFORMS = ("linux/amd64", "linux/arm64")
+PYTHON_VERSIONS = {
+    "fnpack": ("3.10", "3.11", "3.12", "3.13"),
+    "azure-functions": ("3.9", "3.10", "3.11", "3.12"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSettings:
+    """All that a build needs to know. `None` means: not said, the image builder chooses.
+
+    `base_image` is also `app.environment.base_image`. `platform` is `linux/amd64` style, `python_version` `3.11`.
+    With `identity` the host in the image can sign in without a connection string.
+    """
+
+    app: AppSpec
+    host: str = "fnpack"
+    base_image: str | None = None
+    platform: str | None = None
+    python_version: str | None = None
+    tag: str | None = None
+    push: bool = False
+    identity: bool = False
+
+
+class _Given(NamedTuple):
+    """A value and where it was given, for messages."""
+
+    value: str
+    source: str
+
+
+def complete(raw: RawSettings) -> BuildSettings:
+    """Read, check and complete. Raises ConfigurationError with every problem of every file and option."""
+    problems = Problems()
+    config = _inference_config(raw, problems)
+    script, directory = find_script(raw, config, problems)
+    models = find_models(raw, problems)
+    triggers = complete_triggers(raw, problems)
+    environment = _environment(raw, config, problems)
+    host = _host(raw, problems)
+    platform = _platform(raw, config, host, problems)
+    python_version = _python_version(raw, config, host, problems)
+    environment = replace(environment, python_version=python_version)
+    environment = _with_base_image(raw, environment, problems)
+    tag, push, identity = _tag(raw, problems), _switch(raw, "push"), _switch(raw, "identity")
+    if push and tag is None:
+        problems.add("--push", "there is no name to push to", "give `--tag registry.example.com/name:tag`")
+    problems.check()
+    if script is None:  # cannot be: a missing script is a problem
+        raise AssertionError("no entry script, and no problem noted")
+    app = AppSpec(script, directory, models, triggers, environment)
+    return BuildSettings(app, host, environment.base_image, platform, python_version, tag, push, identity)
+
+
+def _given(raw: RawSettings, option: str) -> _Given | None:
+    setting = raw.get(option)
+    if setting is None or not isinstance(setting.value, str):
+        return None
+    return _Given(setting.value, setting.source)
+
+
+def _inference_config(raw: RawSettings, problems: Problems) -> InferenceConfig | None:
+    setting = raw.get("inference_config")
+    if setting is None or not isinstance(setting.value, str):
+        return None
+    try:
+        return read_inference_config(absolute(setting.folder, setting.value))
+    except ConfigurationError as exc:
+        problems.extend(exc)
+    return None
+
+
+def _environment(raw: RawSettings, config: InferenceConfig | None, problems: Problems) -> Environment:
+    """The environment of the inference configuration, with the packages of --requirements if those are given."""
+    environment = config.environment if config is not None else Environment()
+    setting = raw.get("requirements")
+    if setting is None or not isinstance(setting.value, str):
+        return environment
+    if config is not None and config.has_requirements:
+        what = f"packages are named here and in {config.file} (environment.python) too"
+        problems.add(setting.source, what, "keep one of them")
+        return environment
+    path = absolute(setting.folder, setting.value)
+    try:
+        requirements, notes = without_server(read_requirements(path))
+    except ConfigurationError as exc:
+        problems.extend(exc)
+        return environment
+    return replace(
+        environment,
+        requirements=requirements,
+        requirements_source=label(path),
+        notes=environment.notes + notes,
+    )
+
+
+def _host(raw: RawSettings, problems: Problems) -> str:
+    given = _given(raw, "host")
+    if given is None:
+        return "fnpack"
+    if given.value not in HOSTS:
+        problems.add(
+            given.source, f"there is no host `{given.value}`", did_you_mean_or_list(given.value, HOSTS)
+        )
+        return "fnpack"
+    return given.value
+
+
+def _platform(raw: RawSettings, config: InferenceConfig | None, host: str, problems: Problems) -> str | None:
+    given = _given(raw, "platform")
+    if given is None and config is not None and config.platform is not None:
+        given = _Given(config.platform, f"{config.file}: environment.docker.platform")
+    if given is None:
+        return None
+    if given.value not in PLATFORMS:
+        known = ARCHITECTURES.get(given.value.casefold().removeprefix("linux/"))
+        suggestion = f"did you mean `linux/{known}`?" if known else f"use {one_of(PLATFORMS)}"
+        problems.add(given.source, f"images for `{given.value}` cannot be built", suggestion)
+    elif host == "azure-functions" and given.value != "linux/amd64":
+        what = "Azure Functions runs images for `linux/amd64` only"
+        problems.add(given.source, what, "use `linux/amd64`, or `--host fnpack`")
+    return given.value
+
+
+def _python_version(
+    raw: RawSettings, config: InferenceConfig | None, host: str, problems: Problems
+) -> str | None:
+    given = _given(raw, "python_version")
+    if given is None and config is not None and config.environment.python_version is not None:
+        given = _Given(config.environment.python_version, f"{config.environment.requirements_source}: python")
+    if given is None:
+        return None
+    versions = PYTHON_VERSIONS[host]
+    if given.value not in versions:
+        short = re.match(r"3\.\d+(?=\.)", given.value)
+        what = f"Python `{given.value}` is not possible with the host `{host}`"
+        suggestion = f"use {one_of(versions)}"
+        if short and short[0] in versions:
+            what, suggestion = (
+                f"`{given.value}` names a patch release, which the base image chooses",
+                f"write `{short[0]}`",
+            )
+        elif not given.source.startswith(("--", "FNPACK_")):
+            suggestion += ", there or with --python-version"
+        problems.add(given.source, what, suggestion)
+    return given.value
+
+
+def _with_base_image(raw: RawSettings, environment: Environment, problems: Problems) -> Environment:
+    """The option wins over the configuration; a registry's login stays only with an image of that registry."""
+    given = _given(raw, "base_image")
+    if given is not None:
+        fault = fault_of_image(given.value)
+        if fault:
+            problems.add(given.source, fault, "write `registry/name:tag`")
+        login = environment.base_image_registry
+        keep = login is not None and login.address == registry_of(given.value)
+        environment = replace(
+            environment, base_image=given.value, base_image_registry=login if keep else None
+        )
+    if environment.user_managed and environment.base_image is None:
+        note = "userManagedDependencies is true and no base image is named: only Python's own modules will be there"
+        environment = replace(environment, notes=(*environment.notes, note))
+    return environment
+
+
+def _tag(raw: RawSettings, problems: Problems) -> str | None:
+    given = _given(raw, "tag")
+    if given is None:
+        return None
+    fault = "a tag has no digest" if "@" in given.value else fault_of_image(given.value)
+    if fault:
+        problems.add(given.source, fault, "write `registry/name:tag` or `name:tag`")
+    return given.value
+
+
+def _switch(raw: RawSettings, option: str) -> bool:
+    setting = raw.get(option)
+    return setting is not None and setting.value is True

@@ -1,0 +1,1 @@
+"""Which messages of a topic a subscription gets: correlation filters, SQL filters, and what rules do to messages."""

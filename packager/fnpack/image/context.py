@@ -1,0 +1,195 @@
+"""Writes a build context: an app directory, taken apart into layers, with the Dockerfile that puts it together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+import fnpack
+import fnpack_host
+import fnpack_triggers
+from fnpack.app.directory import MARKER, MODELS
+from fnpack.app.staging import link_or_copy_file, staged, write_text
+from fnpack.image.dockerfile import Host, ImageSpec, dockerfile
+from fnpack.image.installer import write_pip
+
+_CONTEXT_MARKER = f"app/{MARKER}"
+_CHUNK_BYTES = 1 << 20
+_RUN = {
+    "fnpack": (
+        "```\ndocker run -p 8080:8080 -e TriggerConnectionString=... --read-only --tmpfs /tmp my-model\n```\n\n"
+        "The port is `FNPACK_PORT`; the process has the user id 10001 and writes nowhere but `/tmp`.\n"
+    ),
+    "azure-functions": (
+        "```\ndocker run -p 8080:80 -e AzureWebJobsStorage=... -e TriggerConnectionString=... my-model\n```\n"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BuildContext:
+    """What was written: the folder, the Dockerfile's text and the image's labels."""
+
+    path: Path
+    dockerfile: str
+    labels: Mapping[str, str]
+
+
+def write_context(
+    app: Path,
+    target: Path,
+    *,
+    host: Host,
+    base_image: str,
+    python_version: str,
+    platform: str,
+    identity: bool = False,
+    install_dependencies: bool = True,
+    wheels: Sequence[Path] = (),
+) -> BuildContext:
+    """Write the build context of the app directory `app` to the folder `target`, whole or not at all.
+
+    With `identity` fnpack's host can sign in to storage without a connection string; Microsoft's always can.
+    `install_dependencies=False` is for a base image that already holds them. `wheels` are local packages that the
+    lock names (`local_packages`). Large files are hard-linked where that is possible.
+    """
+    app, target = app.absolute(), target.absolute()
+    app_lock = (app / "requirements.txt").read_text("utf-8")
+    labels = _labels(app, base_image)
+    spec = ImageSpec(
+        host=host,
+        base_image=base_image,
+        python_version=python_version,
+        install_dependencies=install_dependencies and bool(app_lock.strip()),
+        models=_model_folders(app),
+        has_wheels=bool(wheels),
+        labels=labels,
+    )
+    text = dockerfile(spec)
+    with staged(target, marker=_CONTEXT_MARKER) as folder:
+        write_text(folder / "Dockerfile", text)
+        write_text(folder / "README.md", _readme(host, python_version, platform))
+        for relative in _files(app):
+            in_layers = relative.parts[0] == MODELS
+            link_or_copy_file(app / relative, (folder if in_layers else folder / "app") / relative)
+        for wheel in wheels:
+            link_or_copy_file(wheel, folder / "wheels" / wheel.name)
+        if host == "fnpack":
+            host_lock = "host-identity.txt" if identity else _host_requirements(app)
+            _write_host(folder / "host", host_lock)
+        if host == "fnpack" or spec.install_dependencies:
+            write_text(folder / "tools" / "install.py", _template("install.py"))
+            write_pip(folder / "tools" / "pip.pyz")
+    return BuildContext(target, text, labels)
+
+
+def local_packages(lock_text: str, folders: Sequence[Path]) -> tuple[Path, ...]:
+    """The archives in the user's `find-links` folders that `lock_text` names by hash: the image cannot fetch them."""
+    wanted = set(re.findall(r"--hash=sha256:([0-9a-f]{64})", lock_text))
+    names = set(re.findall(r"^([A-Za-z0-9._-]+)==", lock_text, re.MULTILINE))
+    known = {_normalised(name) for name in names}
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for path in sorted(folder.iterdir()):
+            is_package = path.name.endswith((".whl", ".tar.gz", ".zip")) and path.is_file()
+            if is_package and _distribution(path.name) in known and _sha256(path) in wanted:
+                found.setdefault(path.name, path)
+    return tuple(found.values())
+
+
+def _normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _distribution(archive: str) -> str:
+    """The project that a wheel's or a source archive's file name begins with."""
+    parts = archive.split("-", maxsplit=1) if archive.endswith(".whl") else archive.rsplit("-", maxsplit=1)
+    return _normalised(parts[0])
+
+
+def _template(name: str) -> str:
+    return (files("fnpack_templates") / "image" / name).read_text("utf-8")
+
+
+def _readme(host: Host, python_version: str, platform: str) -> str:
+    values = {"platform": platform, "python": python_version, "run": _RUN[host]}
+    return Template(_template("README.md.txt")).substitute(values)
+
+
+def _write_host(folder: Path, lock: str) -> None:
+    for package in (fnpack_host, fnpack_triggers):
+        root = Path(str(package.__file__)).parent
+        for path in sorted(root.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                link_or_copy_file(path, folder / root.name / path.relative_to(root))
+    write_text(folder / "requirements.txt", _template(lock))
+
+
+def _host_requirements(app: Path) -> str:
+    """The storage libraries are half of the host; an app that answers HTTP to anybody goes without.
+
+    Where a caller needs a key, the keys may live in blob storage (AzureWebJobsStorage).
+    """
+    definitions = (json.loads(path.read_text("utf-8")) for path in sorted(app.glob("*/function.json")))
+    bindings = [binding for one in definitions for binding in one.get("bindings", [])]
+    if any(str(binding.get("type", "")).lower().startswith("servicebus") for binding in bindings):
+        return "host-servicebus.txt"
+    return "host-storage.txt" if any(map(_needs_storage, bindings)) else "host-http.txt"
+
+
+def _needs_storage(binding: Mapping[str, object]) -> bool:
+    kind = str(binding.get("type", "")).lower()
+    if kind == "httptrigger":
+        return str(binding.get("authLevel", "function")).lower() != "anonymous"
+    return kind != "http"
+
+
+def _model_folders(app: Path) -> tuple[str, ...]:
+    root = app / MODELS
+    return tuple(sorted(path.name for path in root.iterdir())) if root.is_dir() else ()
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """Every file of the app, relative, in a fixed order; what Python cached there is left behind."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if name not in {"__pycache__", ".python_packages"})
+        yield from (
+            Path(folder, name).relative_to(root) for name in sorted(names) if name != "local.settings.json"
+        )
+
+
+def _labels(app: Path, base_image: str) -> dict[str, str]:
+    scoring = json.loads((app / MARKER).read_text("utf-8"))
+    labels = {
+        "io.fnpack.entry-script": scoring["entry_script"],
+        "io.fnpack.entry-script.sha256": _sha256(app / scoring["entry_script"]),
+        "io.fnpack.version": fnpack.__version__,
+        "org.opencontainers.image.base.name": base_image,
+        "org.opencontainers.image.title": Path(scoring["entry_script"]).stem,
+    }
+    models = [
+        f"{model['name']}:{model['version']}={_tree_sha256(app / model['path'])}"
+        for model in scoring["models"]
+    ]
+    return labels | ({"io.fnpack.models.sha256": " ".join(models)} if models else {})
+
+
+def _tree_sha256(folder: Path) -> str:
+    """The digest of `<file's sha256>  <path>` lines, as `sha256sum` would list the folder's files."""
+    lines = (f"{_sha256(folder / path)}  {path.as_posix()}\n" for path in _files(folder))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,101 @@
+"""What to build, as plain data: the result of configuration and the input of the app-directory writer.
+
+It owns no reading, no validation of files and no defaults that depend on the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DEFAULT_CONNECTION = "TriggerConnectionString"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model file or folder, laid out in the app as `azureml-models/<name>/<version>/<base name>`."""
+
+    name: str
+    path: Path
+    version: str = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpTrigger:
+    """Score an HTTP request. `auth_level` is anonymous, function or admin."""
+
+    auth_level: str = "function"
+
+
+@dataclass(frozen=True, slots=True)
+class BlobTrigger:
+    """Score each blob matching `input_path`, write the result to `output_path`; both are container/blob patterns."""
+
+    input_path: str
+    output_path: str
+    connection: str = DEFAULT_CONNECTION
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceBusQueueTrigger:
+    """Score each message of a Service Bus queue and send the result to a queue or topic."""
+
+    input_queue: str
+    output_queue: str | None = None
+    output_topic: str | None = None
+    connection: str = DEFAULT_CONNECTION
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceBusTopicTrigger:
+    """Score each message of a topic's subscription and send the result to a queue or topic."""
+
+    input_topic: str
+    input_subscription: str
+    output_topic: str | None = None
+    output_queue: str | None = None
+    connection: str = DEFAULT_CONNECTION
+
+
+Trigger = HttpTrigger | BlobTrigger | ServiceBusQueueTrigger | ServiceBusTopicTrigger
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryLogin:
+    """Credentials of the base image's registry. Never printed: `repr` leaves the password out."""
+
+    address: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The Python side of an inference configuration, whatever file it came from.
+
+    `requirements` are PEP 508 lines as the user wrote them (options such as `--index-url` are not among them).
+    `python_version` is "3.11" style, or None when the configuration does not say. `user_managed` means: the base
+    image already holds all packages, install nothing.
+    """
+
+    requirements: tuple[str, ...] = ()
+    requirements_source: str = "no requirements"  # where they came from, for messages
+    python_version: str | None = None
+    user_managed: bool = False
+    base_image: str | None = None
+    base_image_registry: RegistryLogin | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    # what the user should know, one line each ("azureml-defaults is left out: ...")
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AppSpec:
+    """A function app to write: script, models, triggers, environment."""
+
+    entry_script: Path  # absolute
+    source_directory: Path | None  # absolute; the entry script is inside it
+    models: tuple[ModelSource, ...]
+    triggers: tuple[Trigger, ...]
+    environment: Environment

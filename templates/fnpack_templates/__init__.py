@@ -1,0 +1,1 @@
+"""Files that go into apps and images. No logic lives here."""

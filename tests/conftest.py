@@ -1,0 +1,202 @@
+"""Fixtures that give tests the real services; what is missing skips on a laptop, with the reason, and fails in CI.
+
+`make test` starts Azurite, a registry and the base image once and names them in the environment; a test run by hand
+starts its own. Services are shared by all tests of a run, so every test names its own containers and repositories.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import pytest
+from hypothesis import settings
+
+from base_image import docker_engine as open_docker_engine
+from base_image import ensure
+from services import Azurite, Registry, UnavailableError
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+pytest_plugins = ("host_process",)
+
+settings.register_profile("quick", max_examples=10)
+T = TypeVar("T")
+NEEDS = {
+    "azurite": {"azurite", "azurite_factory"},
+    "registry": {"registry", "locked_registry"},
+    "docker": {"docker_engine", "debian_base"},
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with the services that its fixtures need, so that `-m "not docker"` is always right."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        for mark, names in NEEDS.items():
+            if fixtures & names:
+                item.add_marker(mark)
+
+
+def missing(reason: object) -> NoReturn:
+    """A service is not here: skip on a laptop, fail in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(str(reason), pytrace=False)
+    pytest.skip(str(reason))
+
+
+@dataclass(frozen=True)
+class StorageAccount:
+    """Where a storage account is and what opens it."""
+
+    connection_string: str
+
+    @property
+    def blob_endpoint(self) -> str:
+        """The blob service's address, without a slash at its end."""
+        parts = dict(part.split("=", 1) for part in self.connection_string.rstrip(";").split(";"))
+        return parts["BlobEndpoint"]
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[StorageAccount]:
+    """The storage account that all tests of the run share."""
+    given = os.environ.get("AZURITE_CONNECTION_STRING")
+    if given:
+        yield StorageAccount(given)
+        return
+    try:
+        with Azurite() as running:
+            yield StorageAccount(running.connection_string)
+    except UnavailableError as reason:
+        missing(reason)
+
+
+@pytest.fixture
+def azurite_factory() -> Iterator[Callable[..., Azurite]]:
+    """Starts private Azurites: `azurite_factory(tmp_path)` keeps its data there, and can `stop`, `start`, `restart`."""
+    running: list[Azurite] = []
+
+    def start(location: Path | None = None) -> Azurite:
+        one = Azurite(location)
+        running.append(one)
+        try:
+            one.start()
+        except UnavailableError as reason:
+            missing(reason)
+        return one
+
+    yield start
+    for one in running:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[str]:
+    """`127.0.0.1:PORT` of an image registry that all tests of the run share."""
+    given = os.environ.get("FNPACK_TEST_REGISTRY")
+    if given:
+        yield given
+        return
+    try:
+        with Registry() as running:
+            yield running.address
+    except UnavailableError as reason:
+        missing(reason)
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[DockerClient]:
+    """A client of the Docker Engine."""
+    try:
+        with open_docker_engine() as client:
+            yield client
+    except UnavailableError as reason:
+        missing(reason)
+
+
+@pytest.fixture(scope="session")
+def debian_base(docker_engine: DockerClient) -> str:
+    """The reference of a base image with python3 that is in the Engine, made once on this machine."""
+    with (Path(tempfile.gettempdir()) / f"fnpack-base-image-{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two pytest processes do not make it twice
+        try:
+            return ensure(docker_engine)
+        except UnavailableError as reason:
+            missing(reason)
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Gives a loopback port that nothing listens on at the moment; for programs that cannot choose one themselves."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            return port
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[..., object]:
+    """`wait_until(probe, timeout_s=10.0, what="...")` polls until the probe gives something true, and returns that."""
+
+    def poll(probe: Callable[[], T], timeout_s: float = 10.0, interval_s: float = 0.05, what: str = "") -> T:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            result = probe()
+            if result:
+                return result
+            if time.monotonic() > deadline:
+                pytest.fail(f"not within {timeout_s:g} s: {what or getattr(probe, '__name__', probe)}")
+            time.sleep(interval_s)
+
+    return poll
+
+
+@pytest.fixture
+def locked_registry(
+    free_port: Callable[[], int], wait_until: Callable[..., object], tmp_path: Path
+) -> Iterator[str]:
+    """A registry that only `robot` with the password `correct-horse` may use."""
+    for tool in ("docker-registry", "htpasswd"):
+        if not shutil.which(tool):
+            missing(f"{tool} is not installed (Debian: docker-registry, apache2-utils)")
+    folder, port = tmp_path / "locked", free_port()
+    folder.mkdir()
+    subprocess.run(
+        ["htpasswd", "-Bbc", folder / "users", "robot", "correct-horse"], check=True, capture_output=True
+    )
+    (folder / "config.yml").write_text(
+        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
+        f"http: {{addr: 127.0.0.1:{port}}}\nauth: {{htpasswd: {{realm: test, path: {folder}/users}}}}\n"
+    )
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(["docker-registry", "serve", folder / "config.yml"], stdout=log, stderr=log)
+    try:
+        wait_until(lambda: listens(port), timeout_s=20)
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def listens(port: int) -> bool:
+    """Whether something on this machine takes connections at `port`."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

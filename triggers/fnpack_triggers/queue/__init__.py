@@ -1,0 +1,1 @@
+"""The storage queue trigger and the storage queue output."""

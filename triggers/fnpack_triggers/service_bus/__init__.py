@@ -1,0 +1,1 @@
+"""The Service Bus trigger and the Service Bus output: queues, topics and subscriptions."""
