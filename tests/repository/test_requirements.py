@@ -54,7 +54,7 @@ def test_every_input_has_its_lock_and_comments_why(root: Path) -> None:
 
 
 @pytest.mark.parametrize("minor", MINORS)
-def test_development_lock_satisfies_pyproject_on_every_python(root: Path, minor: int) -> None:
+def test_locks_satisfy_pyproject_on_every_python(root: Path, minor: int) -> None:
     environment: dict[str, str] = {
         "python_version": f"3.{minor}",
         "python_full_version": f"3.{minor}.0",
@@ -65,7 +65,8 @@ def test_development_lock_satisfies_pyproject_on_every_python(root: Path, minor:
         return requirement.marker is None or requirement.marker.evaluate(environment)
 
     pins: dict[str, str] = {}
-    for requirement, _ in locked(root / "requirements" / "dev.txt"):
+    locks = (root / "requirements" / name for name in ("dev.txt", "node.txt"))
+    for requirement, _ in (one for lock in locks for one in locked(lock)):
         if applies(requirement):
             name = canonical(requirement.name)
             assert name not in pins, f"two pins of {name} on Python 3.{minor}"
