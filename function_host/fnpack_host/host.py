@@ -6,14 +6,13 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fnpack_host.app.function_app import Function, FunctionApp
 from fnpack_host.errors import HostStartError
-from fnpack_host.http.assembly import HttpSide, assemble
 from fnpack_host.http.control import NotInvocable
-from fnpack_host.http.front import starting
 from fnpack_host.http.server import Server, bind
 from fnpack_host.invoker import HttpCall, Invoker
 from fnpack_host.logs import levels_of
@@ -23,6 +22,9 @@ from fnpack_host.workers.pool import WorkerPool
 from fnpack_host.workers.process import InvocationError, WorkerLost
 from fnpack_triggers.base import Event, EventGridSink, InvocationFailed, Listener, ManualStart
 from fnpack_triggers.errors import FnpackError
+
+if TYPE_CHECKING:
+    from fnpack_host.http.assembly import HttpSide
 
 log = logging.getLogger("fnpack.host")
 
@@ -51,6 +53,7 @@ class Host:
         self._invoker: Invoker | None = None
         self._server: Server | None = None
         self._http: HttpSide | None = None
+        self._answer: Callable[..., Awaitable[None]]  # until there is an HTTP side
         self._background: set[asyncio.Task[None]] = set()
         self._draining: asyncio.Task[None] | None = None
         self._listeners: list[Listener] = []
@@ -106,10 +109,13 @@ class Host:
             count=self._worker_count(),
             timeout_s=self._timeout_s(),
         )
-        # The port answers (503) while user code loads, so that a probe can tell "starting" from "absent".
-        _, _ = await asyncio.gather(self._pool.start(), self._server.start())
+        # The port answers (503) while user code loads, so that a probe can tell "starting" from "absent". The worker
+        # is spawned first: it boots while this process imports what it needs to serve.
+        _, _ = await asyncio.gather(self._pool.start(), self._start_server(self._server))
         self._learn(self._pool.started_facts)
         self._invoker = Invoker(self._pool, self._wiring)
+        from fnpack_host.http.assembly import assemble
+
         self._http = await assemble(
             self.app, self._invoker, self, enforce_keys=options.enforce_keys, sinks=self._sinks
         )
@@ -246,8 +252,15 @@ class Host:
         assert self._invoker is not None
         return Deliverer(self._invoker, function, self.app.retry_of(function), self._stopping)
 
+    async def _start_server(self, server: Server) -> None:
+        from fnpack_host.http import assembly  # noqa: F401 - a large import, out of the way when the worker is up
+        from fnpack_host.http.front import starting
+
+        self._answer = starting
+        await server.start()
+
     async def _serve(self, scope: object, receive: object, send: object) -> None:
-        await (self._http.front if self._http is not None else starting)(scope, receive, send)  # type: ignore[arg-type]
+        await (self._http.front if self._http is not None else self._answer)(scope, receive, send)  # type: ignore[arg-type]
 
     def _worker_environ(self) -> Mapping[str, str]:
         extra = {

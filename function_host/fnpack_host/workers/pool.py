@@ -132,23 +132,27 @@ class WorkerPool:
         if not self.pending:
             self._idle.set()
 
-    async def _spawn(self) -> WorkerProcess:
+    def _new(self) -> WorkerProcess:
         worker = WorkerProcess(self._start_facts, self._environ, self._ended)
         worker.on_answer = self._answered
-        await worker.start()
         return worker
 
     async def _spawn_all(self) -> list[WorkerProcess]:
         """`count` workers that are up; where one does not come up, none is left running."""
-        spawning = [asyncio.ensure_future(self._spawn()) for _ in range(self._count)]
+        workers = [self._new() for _ in range(self._count)]
+        loading: list[asyncio.Future[None]] = []
         try:
-            return await asyncio.gather(*spawning)
+            for worker in workers:  # before anything is awaited: they boot while the caller goes on
+                worker.spawn()
+            loading = [asyncio.ensure_future(worker.load()) for worker in workers]
+            await asyncio.gather(*loading)
         except BaseException:
-            for task in spawning:
+            for task in loading:
                 task.cancel()
-            results = await asyncio.gather(*spawning, return_exceptions=True)
-            await asyncio.gather(*(one.stop() for one in results if isinstance(one, WorkerProcess)))
+            await asyncio.gather(*loading, return_exceptions=True)
+            await asyncio.gather(*(worker.stop() for worker in workers))
             raise
+        return workers
 
     def _employ(self, workers: Iterable[WorkerProcess]) -> None:
         """Give calls to `workers` from now on; one that has ended since it came up is replaced."""
@@ -188,7 +192,8 @@ class WorkerPool:
         for attempt in range(10**9):
             await asyncio.sleep(RESTART_DELAYS_S[min(attempt, len(RESTART_DELAYS_S) - 1)])
             try:
-                worker = await self._spawn()
+                worker = self._new()
+                await worker.start()
             except WorkerStartError as error:
                 log.error("%s", error)
                 continue

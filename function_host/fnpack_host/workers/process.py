@@ -69,6 +69,7 @@ class WorkerProcess(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._started: asyncio.Future[Frame] | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._connection: socket.socket | None = None  # from `spawn` to `load`
 
     @property
     def pid(self) -> int:
@@ -76,13 +77,23 @@ class WorkerProcess(asyncio.Protocol):
         return self._process.pid if self._process else 0
 
     async def start(self) -> None:
-        """Spawn the process and wait until user code is loaded. Raises WorkerStartError with the traceback."""
+        """`spawn` and `load`."""
+        self.spawn()
+        await self.load()
+
+    def spawn(self) -> None:
+        """Start the process, which boots while this one goes on. Raises WorkerStartError."""
         try:
-            ours = self._spawn()
+            self._connection = self._spawn()
         except OSError as error:  # no memory, or no process or file left for another
             raise WorkerStartError(
                 self.app_root, f"no process can be started: {error.strerror}", hint=_NO_PROCESS_HINT
             ) from error
+
+    async def load(self) -> None:
+        """Wait until the spawned process has loaded user code. Raises WorkerStartError with the traceback."""
+        assert self._connection is not None
+        ours, self._connection = self._connection, None
         try:
             frame = await self._load(ours)
             if frame.kind is not Kind.STARTED:
@@ -125,6 +136,8 @@ class WorkerProcess(asyncio.Protocol):
         """Ask the worker to finish and end; kill it if it has not after a grace period."""
         if self._process is None:
             return
+        if self._connection is not None:  # it was never asked to load
+            self._connection.close()
         if self._transport is not None and not self._transport.is_closing():
             self._write(encode(Kind.STOP, 0, {}))
         with contextlib.suppress(subprocess.TimeoutExpired):
