@@ -73,6 +73,7 @@ async def _run(host: Host) -> int:
     def on_signal(number: int) -> None:
         signals.append(number)
         if len(signals) > 1:
+            logging.shutdown()  # lines of this turn of the loop
             os._exit(INTERRUPTED)
         log.info("%s: draining; a second signal ends at once", signal.Signals(number).name)
         stopping.set()

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application
+    from uvicorn._types import ASGI3Application, ASGISendEvent
 
 MAX_LINE_BYTES = 8 * 1024
 MAX_HEAD_BYTES = 32 * 1024
@@ -23,6 +23,56 @@ HEAD_TIMEOUT_S = 30.0
 MIN_BYTES_PER_S = 240.0
 SLOW_GRACE_S = 5.0
 STUCK_ANSWER_S = 60.0
+
+
+class _Whole(RequestResponseCycle):
+    """A request whose answer's head leaves together with the first piece of its body: one system call, not two.
+
+    ASGI lets a server wait with the head until there is a body.
+    """
+
+    _head: ASGISendEvent | None = None
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Take a piece of the answer."""
+        if message["type"] == "http.response.start" and not self.response_started:
+            self._head = message
+            return
+        head, self._head = self._head, None
+        if head is None:
+            await super().send(message)
+            return
+        joined = _Joined(self.transport)
+        self.transport = cast("asyncio.Transport", joined)  # all that is asked of it here
+        try:
+            await super().send(head)
+            await super().send(message)
+        finally:
+            self.transport = joined.release()
+
+
+class _Joined:
+    """Keeps what is written, and whether to close, until `release`."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport, self._is_closed = transport, False
+        self._pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Keep `data`."""
+        self._pieces.append(data)
+
+    def close(self) -> None:
+        """Close after that."""
+        self._is_closed = True
+
+    def release(self) -> asyncio.Transport:
+        """Write all at once; returns the transport. Nothing was kept where the client is gone."""
+        if self._pieces:
+            self._transport.write(b"".join(self._pieces))
+        if self._is_closed:
+            self._transport.close()
+        return self._transport
 
 
 class _Refused(Exception):  # noqa: N818 - stops the parser
@@ -59,6 +109,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
+        cycle.__class__ = _Whole  # uvicorn has no other way to choose the class
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
