@@ -17,11 +17,12 @@ from fnpack.app.directory import FunctionApp, write_app
 from fnpack.app.entry_script import check_entry_script
 from fnpack.app.staging import copy_file, link_or_copy_file
 from fnpack.config.build import PYTHON_VERSIONS, BuildSettings
-from fnpack.progress import Progress, ProgressEvent, ignore
+from fnpack.progress import Progress, ProgressEvent, Status, ignore
 from fnpack_triggers.errors import FnpackError
 
 if TYPE_CHECKING:
-    from fnpack.app.package_index import PackageIndex
+    from fnpack.dependencies.index import PackageIndex
+    from fnpack.dependencies.provide import Dependencies
     from fnpack.engine import BaseImage, Engine
     from fnpack.image.dockerfile import Host
     from fnpack.spec import RegistryLogin
@@ -51,8 +52,8 @@ class Built:
 def build_app(settings: BuildSettings, target: Path, progress: Progress = ignore) -> FunctionApp:
     """Write the function-app directory alone, for `fnpack run` or for an image made by other means."""
     check_entry_script(settings.app.entry_script)
-    python_version, platform = _python_version(settings), _platform(settings)
-    return write_app(settings.app, target, lock_text=_lock(settings, python_version, platform, progress))
+    found = _dependencies(settings, _python_version(settings), _platform(settings), progress)
+    return write_app(settings.app, target, lock_text=found.requirements_txt if found else "")
 
 
 def build_context(settings: BuildSettings, target: Path, progress: Progress = ignore) -> FunctionApp:
@@ -73,7 +74,7 @@ def build_image(settings: BuildSettings, progress: Progress = ignore, *, network
     Raises the errors of every step: ConfigurationError, EntryScriptError, DependencyError, EngineMissing,
     BaseImageUnavailable, ImageBuildFailed, PushFailed.
     """
-    from fnpack.app.package_index import PackageIndex
+    from fnpack.dependencies.index import PackageIndex
     from fnpack.engine import Engine
     from fnpack.image.dockerfile import default_base_image
 
@@ -116,12 +117,12 @@ def _write_context(  # noqa: PLR0917 - one step of a build, called twice
     progress: Progress,
     place: Callable[[Path, Path], None],
 ) -> FunctionApp:
-    from fnpack.app.package_index import PackageIndex
-    from fnpack.image.context import local_packages, write_context
+    from fnpack.image.context import write_context
 
-    lock_text = _lock(settings, python_version, platform, progress)
+    found = _dependencies(settings, python_version, platform, progress)
+    text = found.requirements_txt if found else ""
     with _workplace(target.parent) as folder:
-        app = write_app(settings.app, folder / "app", lock_text=lock_text, place=place)
+        app = write_app(settings.app, folder / "app", lock_text=text, place=place)
         write_context(
             app.path,
             target,
@@ -131,31 +132,39 @@ def _write_context(  # noqa: PLR0917 - one step of a build, called twice
             platform=platform,
             identity=settings.identity,
             install_dependencies=not settings.app.environment.user_managed,
-            wheels=local_packages(lock_text, PackageIndex.discover().find_links),
+            wheels=found.local if found else (),
         )
     return replace(app, path=target)
 
 
-def _lock(settings: BuildSettings, python_version: str, platform: str, progress: Progress) -> str:
-    from fnpack.app.dependencies import lock
+def _dependencies(
+    settings: BuildSettings, python_version: str, platform: str, progress: Progress
+) -> Dependencies | None:
+    """What pip's part of the environment comes to; None where there is nothing to install."""
+    from fnpack.dependencies.lock import Requirements
+    from fnpack.dependencies.provide import resolve
+    from fnpack.dependencies.target import Target
 
     environment = settings.app.environment
     if environment.user_managed or not environment.requirements:
-        return ""
+        return None
     return _step(
         progress,
         f"resolve {len(environment.requirements)} requirements for Python {python_version} on {platform}",
-        lambda: lock(
-            environment.requirements,
-            python_version=python_version,
-            platform=platform,
-            cwd=settings.app.entry_script.parent,
-            source=environment.requirements_source,
+        lambda: resolve(
+            Requirements(environment.requirements, environment.requirements_source, environment.constraints),
+            [Target(platform, python_version)],
+            project=settings.project or settings.app.entry_script.parent,
+            mode=settings.lock_mode,
+            progress=progress,
         ),
+        is_cached=lambda found: not found.lock.is_new,
     )
 
 
-def _step(progress: Progress, name: str, work: Callable[[], T]) -> T:
+def _step(
+    progress: Progress, name: str, work: Callable[[], T], is_cached: Callable[[T], bool] = lambda _: False
+) -> T:
     """Do a piece of work between the events that say so."""
     since = time.monotonic()
     progress(ProgressEvent(name, "started"))
@@ -164,7 +173,8 @@ def _step(progress: Progress, name: str, work: Callable[[], T]) -> T:
     except BaseException:
         progress(ProgressEvent(name, "failed", duration_s=time.monotonic() - since))
         raise
-    progress(ProgressEvent(name, "done", duration_s=time.monotonic() - since))
+    status: Status = "cached" if is_cached(result) else "done"
+    progress(ProgressEvent(name, status, duration_s=time.monotonic() - since))
     return result
 
 

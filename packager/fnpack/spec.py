@@ -74,7 +74,8 @@ class RegistryLogin:
 class Environment:
     """The Python side of an inference configuration, whatever file it came from.
 
-    `requirements` are PEP 508 lines as the user wrote them (options such as `--index-url` are not among them).
+    `requirements` are PEP 508 lines as the user wrote them (options such as `--index-url` are not among them), or
+    absolute paths of local packages; `constraints` only limit versions.
     `python_version` is "3.11" style, or None when the configuration does not say. `user_managed` means: the base
     image already holds all packages, install nothing.
     """
@@ -86,6 +87,7 @@ class Environment:
     base_image: str | None = None
     base_image_registry: RegistryLogin | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
+    constraints: tuple[str, ...] = ()
     # what the user should know, one line each ("azureml-defaults is left out: ...")
     notes: tuple[str, ...] = ()
 

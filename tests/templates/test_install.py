@@ -37,11 +37,13 @@ def test_another_python_is_refused_with_what_to_do(tools: Path, tmp_path: Path) 
 
 
 def test_locked_package_is_installed_and_compiled(tools: Path, tmp_path: Path) -> None:
-    from fnpack.app.dependencies import lock
+    from fnpack.dependencies.lock import Requirements
+    from fnpack.dependencies.provide import resolve
+    from fnpack.dependencies.target import Target
 
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    text = lock(["iniconfig"], python_version=version, platform="linux/amd64", cwd=tmp_path, source="test")
-    (tmp_path / "requirements.txt").write_text(text)
+    found = resolve(Requirements(("iniconfig",)), [Target("linux/amd64", version)], project=tmp_path)
+    (tmp_path / "requirements.txt").write_text(found.requirements_txt)
     done = run(
         tools, str(tmp_path / "requirements.txt"), str(tmp_path / "out"), "--python", version, "--slim"
     )

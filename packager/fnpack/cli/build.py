@@ -101,6 +101,8 @@ EXAMPLES = """\
     type=click.Path(path_type=Path),
     help="Write a build context and stop.",
 )
+@click.option("--upgrade", is_flag=True, help="Lock the newest versions of all packages that fit.")
+@click.option("--locked", is_flag=True, help="Fail if the lock file does not fit, and leave it as it is.")
 @click.option("--network", metavar="MODE", help="Network of the build's steps, as docker build has it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--debug", is_flag=True, help="Show stack traces of errors.")
@@ -108,6 +110,8 @@ def build(  # noqa: PLR0917 - click passes them by name
     project: Path,
     app_dir: Path | None,
     context_dir: Path | None,
+    upgrade: bool,
+    locked: bool,
     network: str | None,
     as_json: bool,
     debug: bool,
@@ -121,10 +125,13 @@ def build(  # noqa: PLR0917 - click passes them by name
 
     if app_dir and context_dir:
         raise click.UsageError("--app-only and --dockerfile-only exclude each other")
+    if upgrade and locked:
+        raise click.UsageError("--upgrade and --locked exclude each other")
     terminal = Terminal(as_json=as_json, debug=debug)
     # Paths on the command line start here, defaults such as score.py in the project.
     raw = merge(read_project(project.absolute()), os.environ, options, cwd=Path.cwd())
     settings = complete(discover(replace(raw, cwd=project.absolute()), project.absolute()))
+    settings = replace(settings, lock_mode="upgrade" if upgrade else "locked" if locked else "reuse")
     for note in (*settings.app.environment.notes, *_path_notes(settings)):
         terminal.warn(note)
     if app_dir or context_dir:

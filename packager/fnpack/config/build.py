@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 from fnpack.config.docker_section import ARCHITECTURES
 from fnpack.config.files import label
@@ -19,6 +20,7 @@ from fnpack.config.trigger_options import complete_triggers
 from fnpack.errors import ConfigurationError
 from fnpack.spec import AppSpec, Environment
 
+LockMode = Literal["reuse", "upgrade", "locked"]
 HOSTS = ("fnpack", "azure-functions")
 PLATFORMS = ("linux/amd64", "linux/arm64")
 PYTHON_VERSIONS = {
@@ -32,7 +34,9 @@ class BuildSettings:
     """All that a build needs to know. `None` means: not said, the image builder chooses.
 
     `base_image` is also `app.environment.base_image`. `platform` is `linux/amd64` style, `python_version` `3.11`.
-    With `identity` the host in the image can sign in without a connection string.
+    With `identity` the host in the image can sign in without a connection string. `project` is the folder that keeps
+    the lock file; None for the entry script's. `lock_mode` says what becomes of it: `upgrade` takes new versions, with
+    `locked` it is not to be changed.
     """
 
     app: AppSpec
@@ -43,6 +47,8 @@ class BuildSettings:
     tag: str | None = None
     push: bool = False
     identity: bool = False
+    project: Path | None = None
+    lock_mode: LockMode = "reuse"
 
 
 class _Given(NamedTuple):
@@ -72,7 +78,9 @@ def complete(raw: RawSettings) -> BuildSettings:
     if script is None:  # cannot be: a missing script is a problem
         raise AssertionError("no entry script, and no problem noted")
     app = AppSpec(script, directory, models, triggers, environment)
-    return BuildSettings(app, host, environment.base_image, platform, python_version, tag, push, identity)
+    return BuildSettings(
+        app, host, environment.base_image, platform, python_version, tag, push, identity, raw.cwd
+    )
 
 
 def _given(raw: RawSettings, option: str) -> _Given | None:
@@ -105,15 +113,17 @@ def _environment(raw: RawSettings, config: InferenceConfig | None, problems: Pro
         return environment
     path = absolute(setting.folder, setting.value)
     try:
-        requirements, notes = without_server(read_requirements(path))
+        lines = read_requirements(path)
     except ConfigurationError as exc:
         problems.extend(exc)
         return environment
+    requirements, notes = without_server(lines.requirements)
     return replace(
         environment,
         requirements=requirements,
+        constraints=lines.constraints,
         requirements_source=label(path),
-        notes=environment.notes + notes,
+        notes=environment.notes + notes + lines.notes,
     )
 
 

@@ -1,34 +1,41 @@
-"""Reads pip's requirement lines, from requirements files and from configuration. It resolves and locks nothing.
+"""Reads pip's requirement lines, from requirements files, pyproject.toml and configuration. It resolves nothing.
 
-What depends on the machine or would carry a secret into the image (index addresses, local paths, logins) is refused
-with the reason; hashes are dropped, because fnpack locks anew for the image's platform.
+What would carry a secret or the address of an index into the image is refused with the reason; hashes are dropped,
+because fnpack locks anew for the image's platform. Local paths become absolute.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from fnpack.config import redact
 from fnpack.config.files import label, read_text
 from fnpack.config.problems import Problems
-from fnpack.config.suggest import did_you_mean
+from fnpack.config.suggest import did_you_mean, names_near
 from fnpack.errors import ConfigurationError
 
 _INDEX = (
     "set it in pip's or uv's own configuration (PIP_INDEX_URL, UV_INDEX_URL, pip.conf), "
     "so that it stays out of images"
 )
-_PUBLISH = "publish it to a package index, or put the package into the source directory"
+_NOT_EDITABLE = (
+    "write `./folder` without `-e`, and a wheel is built of it; or put it into the source directory"
+)
 _REMOVE = "remove the line: fnpack resolves for the image's platform itself"
 _OPTIONS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(
         ("--index-url", "--extra-index-url", "--no-index", "--find-links", "--trusted-host", "--pypi-url"),
         ("the address of an index is not read from here", _INDEX),
     ),
-    "--editable": ("an editable install points into this machine, and the image does not have it", _PUBLISH),
-    "--constraint": ("constraints files are not read", "write the constraint as a requirement of its own"),
+    "--editable": (
+        "an editable install points into this machine, and the image does not have it",
+        _NOT_EDITABLE,
+    ),
     "--pre": ("pre-releases are not switched on for all", "name one where it is wanted: `package>=2.0rc1`"),
     **dict.fromkeys(
         ("--no-binary", "--only-binary", "--prefer-binary", "--use-feature", "--use-pep517", "--no-deps"),
@@ -49,33 +56,58 @@ _SERVER_NOTE = (
 )
 
 
-def read_requirements(path: Path) -> tuple[str, ...]:
-    """The requirements of a file and of those it includes, as PEP 508 lines in order.
+@dataclass(frozen=True, slots=True)
+class RequirementLines:
+    """What a file asks for: PEP 508 lines, or absolute paths of local packages, in order."""
+
+    requirements: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read_requirements(path: Path) -> RequirementLines:
+    """The requirements of a file and of those it includes (`-r`, `-c`), or of a pyproject.toml.
 
     Raises ConfigurationError with every bad line as `file:line`.
     """
     problems = Problems()
-    found = _file(path, problems, ())
+    if path.name == "pyproject.toml":
+        from fnpack.config.pyproject import read_pyproject
+
+        lines = read_pyproject(path, problems)
+        problems.check()
+        return lines
+    constraints: list[str] = []
+    found = _file(path, problems, (), constraints)
     problems.check()
-    return tuple(found)
+    return RequirementLines(tuple(found), tuple(constraints))
 
 
 def read_lines(
-    lines: Iterable[tuple[str, str]], folder: Path, problems: Problems, seen: Sequence[Path] = ()
+    lines: Iterable[tuple[str, str]],
+    folder: Path,
+    problems: Problems,
+    seen: Sequence[Path] = (),
+    constraints: list[str] | None = None,
 ) -> list[str]:
-    """The requirements in `(where, line)` pairs; `-r` files are relative to `folder`. Notes each bad line."""
+    """The requirements in `(where, line)` pairs; files and paths are relative to `folder`. Notes each bad line.
+
+    The lines of `-c` files go into `constraints`.
+    """
     found: list[str] = []
     for where, line in lines:
         text = re.sub(r"(^|\s)#.*$", "", line).strip()
         option, value = _option(text)
         if not text or option == "--require-hashes":
             continue
-        if option == "--requirement":
-            found += _included(where, value, folder, problems, seen)
+        if option in {"--requirement", "--constraint"}:
+            limits: list[str] = [] if constraints is None else constraints
+            included = _included(where, value, folder, problems, seen, limits)
+            (found if option == "--requirement" else limits).extend(included)
         elif option:
             _refuse_option(where, option, problems)
         else:
-            requirement = _requirement(where, text, problems)
+            requirement = _requirement(where, text, folder, problems)
             found += [requirement] if requirement else []
     return found
 
@@ -93,13 +125,14 @@ def distribution(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", name[0]).lower() if name else ""
 
 
-def _file(path: Path, problems: Problems, seen: Sequence[Path]) -> list[str]:
+def _file(path: Path, problems: Problems, seen: Sequence[Path], constraints: list[str]) -> list[str]:
     try:
         text = read_text(path)
     except ConfigurationError as exc:
         problems.extend(exc)
         return []
-    return read_lines(_logical_lines(text, label(path)), path.parent, problems, (*seen, path.resolve()))
+    lines = _logical_lines(text, label(path))
+    return read_lines(lines, path.parent, problems, (*seen, path.resolve()), constraints)
 
 
 def _logical_lines(text: str, name: str) -> Iterator[tuple[str, str]]:
@@ -126,7 +159,9 @@ def _option(text: str) -> tuple[str, str]:
     return _SHORT.get(text[:2], text[:2]), text[2:].lstrip("= \t")
 
 
-def _included(where: str, name: str, folder: Path, problems: Problems, seen: Sequence[Path]) -> list[str]:
+def _included(  # noqa: PLR0917 - one place of `read_lines`
+    where: str, name: str, folder: Path, problems: Problems, seen: Sequence[Path], constraints: list[str]
+) -> list[str]:
     if not name or "://" in name:
         what = "a file from an address is not read" if name else "the name of a file is missing"
         problems.add(where, what, "write `-r other-requirements.txt`, with a file beside this one")
@@ -134,7 +169,7 @@ def _included(where: str, name: str, folder: Path, problems: Problems, seen: Seq
     path = folder / name.strip("\"'")
     if path.resolve() in seen:  # a circle adds nothing new
         return []
-    return _file(path, problems, seen)
+    return _file(path, problems, seen, constraints)
 
 
 def _refuse_option(where: str, option: str, problems: Problems) -> None:
@@ -142,11 +177,15 @@ def _refuse_option(where: str, option: str, problems: Problems) -> None:
         what, suggestion = _OPTIONS[option]
         problems.add(where, f"`{option}`: {what}", suggestion)
     else:
-        problems.add(where, f"unknown option `{option}`", did_you_mean(option, [*_OPTIONS, "--requirement"]))
+        problems.add(
+            where,
+            f"unknown option `{option}`",
+            did_you_mean(option, [*_OPTIONS, "--requirement", "--constraint"]),
+        )
 
 
-def _requirement(where: str, text: str, problems: Problems) -> str | None:
-    """The PEP 508 line without its hashes, or None with the reason noted."""
+def _requirement(where: str, text: str, folder: Path, problems: Problems) -> str | None:
+    """The PEP 508 line without its hashes, a local path made absolute; None with the reason noted."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     line = re.sub(r"\s--hash[=\s]\S+", "", text).strip()
@@ -161,7 +200,7 @@ def _requirement(where: str, text: str, problems: Problems) -> str | None:
     elif "${" in line:
         reason, suggestion = f"`{shown}`: variables are not replaced here", "write the value"
     elif _is_local(line):
-        reason, suggestion = f"`{shown}` is a file of this machine, and the image does not have it", _PUBLISH
+        return _local(where, line, folder, problems)
     elif re.match(r"(git|hg|svn|bzr)\+|https?://", line):
         reason, suggestion = f"`{shown}` lacks the package's name", "write `name @ address`"
     else:
@@ -174,6 +213,28 @@ def _requirement(where: str, text: str, problems: Problems) -> str | None:
         problems.add(where, reason, suggestion or None)
         return None
     return line
+
+
+def _local(where: str, line: str, folder: Path, problems: Problems) -> str | None:
+    """The line with an absolute path, `/a/mine[extra]` or `mine @ file:///a/mine`."""
+    name, at, address = line.rpartition(" @ ")
+    address, _, marker = (part.strip() for part in address.partition(" ;"))
+    bare = re.sub(r"\[[^\[\]]*\]$", "", address)
+    extras = address[len(bare) :]
+    if bare.startswith("file:"):
+        path = Path(unquote(urlsplit(bare).path if "://" in bare else bare.removeprefix("file:")))
+    else:
+        path = Path(bare).expanduser()
+    path = Path(os.path.normpath(folder.absolute() / path))
+    if not path.exists():
+        problems.add(
+            where, f"`{redact.addresses(line)}`: there is no file or folder {label(path)}", names_near(path)
+        )
+        return None
+    if path.is_dir() and not any((path / name).is_file() for name in ("pyproject.toml", "setup.py")):
+        problems.add(where, f"{label(path)} is no Python package", "it needs a pyproject.toml or a setup.py")
+        return None
+    return (f"{name} @ {path.as_uri()}" if at else f"{path}{extras}") + (f" ; {marker}" if marker else "")
 
 
 def _is_local(line: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -57,8 +56,8 @@ def write_context(
     """Write the build context of the app directory `app` to the folder `target`, whole or not at all.
 
     With `identity` fnpack's host can sign in to storage without a connection string; Microsoft's always can.
-    `install_dependencies=False` is for a base image that already holds them. `wheels` are local packages that the
-    lock names (`local_packages`). Large files are hard-linked where that is possible.
+    `install_dependencies=False` is for a base image that already holds them. `wheels` are the packages
+    that no index has. Large files are hard-linked where that is possible.
     """
     app, target = app.absolute(), target.absolute()
     app_lock = (app / "requirements.txt").read_text("utf-8")
@@ -88,30 +87,6 @@ def write_context(
             write_text(folder / "tools" / "install.py", _template("install.py"))
             write_pip(folder / "tools" / "pip.pyz")
     return BuildContext(target, text, labels)
-
-
-def local_packages(lock_text: str, folders: Sequence[Path]) -> tuple[Path, ...]:
-    """The archives in the user's `find-links` folders that `lock_text` names by hash: the image cannot fetch them."""
-    wanted = set(re.findall(r"--hash=sha256:([0-9a-f]{64})", lock_text))
-    names = set(re.findall(r"^([A-Za-z0-9._-]+)==", lock_text, re.MULTILINE))
-    known = {_normalised(name) for name in names}
-    found: dict[str, Path] = {}
-    for folder in folders:
-        for path in sorted(folder.iterdir()):
-            is_package = path.name.endswith((".whl", ".tar.gz", ".zip")) and path.is_file()
-            if is_package and _distribution(path.name) in known and _sha256(path) in wanted:
-                found.setdefault(path.name, path)
-    return tuple(found.values())
-
-
-def _normalised(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _distribution(archive: str) -> str:
-    """The project that a wheel's or a source archive's file name begins with."""
-    parts = archive.split("-", maxsplit=1) if archive.endswith(".whl") else archive.rsplit("-", maxsplit=1)
-    return _normalised(parts[0])
 
 
 def _template(name: str) -> str:

@@ -13,7 +13,7 @@ from fnpack.errors import ConfigurationError
 
 def read(folder: Path, text: str) -> tuple[str, ...]:
     (folder / "requirements.txt").write_text(text, encoding="utf-8")
-    return read_requirements(Path("requirements.txt"))
+    return read_requirements(Path("requirements.txt")).requirements
 
 
 def fault(folder: Path, text: str) -> str:

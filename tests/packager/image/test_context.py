@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fnpack.app.directory import write_app
-from fnpack.image.context import BuildContext, local_packages, write_context
+from fnpack.image.context import BuildContext, write_context
 from fnpack.image.dockerfile import Host
 from fnpack.spec import (
     AppSpec,
@@ -200,14 +200,3 @@ def test_packed_pip_runs_and_is_the_same_each_time(script: Path) -> None:
         check=True,
     )
     assert "pip.pyz" in done.stdout
-
-
-def test_only_local_packages_that_the_lock_names_are_packed(tmp_path: Path) -> None:
-    mine, other, foreign = (
-        tmp_path / name
-        for name in ("my_pkg-1.0-py3-none-any.whl", "my_pkg-2.0-py3-none-any.whl", "x-1.tar.gz")
-    )
-    for path in (mine, other, foreign):
-        path.write_text(path.name)
-    lock = f"my-pkg==1.0 \\\n    --hash=sha256:{hashlib.sha256(mine.name.encode()).hexdigest()}\n"
-    assert local_packages(lock, [tmp_path]) == (mine,)

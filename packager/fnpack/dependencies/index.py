@@ -1,12 +1,15 @@
 """Finds where the user's packages come from: pip's and uv's settings, certificates, netrc.
 
-The settings serve twice: as environment for uv, which locks requirements here, and as build secrets for pip in the
-image. They hold credentials, so they are never printed, and nothing of them is written into an app directory.
+The settings serve three times: as environment for uv, which locks requirements here, for fetching wheels, and as
+build secrets for pip in the image. They hold credentials, so they are never printed, and nothing of them is written
+into an app directory.
 """
 
 from __future__ import annotations
 
 import configparser
+import hashlib
+import json
 import netrc
 import os
 import sys
@@ -14,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 _UV_INDEX_VARIABLES = (
     "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX",
@@ -62,6 +65,12 @@ class PackageIndex:
             no_index=(_first(source, "no-index") or "").lower() in {"1", "true", "yes", "on"},
             from_uv=uv is not None,
         )
+
+    def digest(self) -> str:
+        """A hash of where packages come from, without logins: a new password changes no lock."""
+        urls = [without_login(url) for url in (self.index_url or "", *self.extra_index_urls)]
+        facts = [urls, [path.as_posix() for path in self.find_links], self.no_index]
+        return "sha256:" + hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def pip_conf(self) -> bytes | None:
         """A pip.conf for the image build, without paths of this machine; None when pip's defaults do."""
@@ -185,8 +194,8 @@ def _uv_settings(environ: Mapping[str, str]) -> _Settings | None:
         extra = (environ.get("UV_INDEX") or environ.get("UV_EXTRA_INDEX_URL") or "").split()
         links = tuple(filter(None, environ.get("UV_FIND_LINKS", "").replace(",", " ").split()))
         return {
-            "index-url": (_without_name(default),) if default else (),
-            "extra-index-url": tuple(map(_without_name, extra)),
+            "index-url": (_with_named_login(default, environ),) if default else (),
+            "extra-index-url": tuple(_with_named_login(url, environ) for url in extra),
             "find-links": links,
             "no-index": (environ.get("UV_NO_INDEX") or "",),
             "trusted-host": tuple(environ.get("UV_INSECURE_HOST", "").split()),
@@ -194,13 +203,13 @@ def _uv_settings(environ: Mapping[str, str]) -> _Settings | None:
     home = Path(environ.get("HOME") or Path.home())
     user = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "uv/uv.toml"
     for path in (Path(environ.get("UV_CONFIG_FILE") or user), Path("/etc/uv/uv.toml")):
-        settings = _uv_file(path)
+        settings = _uv_file(path, environ)
         if settings:
             return settings
     return None
 
 
-def _uv_file(path: Path) -> _Settings | None:
+def _uv_file(path: Path, environ: Mapping[str, str]) -> _Settings | None:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
@@ -212,8 +221,10 @@ def _uv_file(path: Path) -> _Settings | None:
         return None  # uv itself will complain about it, with better words
     data = {**data.get("pip", {}), **data}
     indexes = [entry for entry in data.get("index", []) if isinstance(entry, dict) and "url" in entry]
-    default = [str(entry["url"]) for entry in indexes if entry.get("default")] or [data.get("index-url", "")]
-    extra = [str(entry["url"]) for entry in indexes if not entry.get("default")]
+    urls = [_with_named_login(f"{entry.get('name', '')}={entry['url']}", environ) for entry in indexes]
+    default = [url for url, entry in zip(urls, indexes, strict=True) if entry.get("default")]
+    default = default or [data.get("index-url", "")]
+    extra = [url for url, entry in zip(urls, indexes, strict=True) if not entry.get("default")]
     settings: _Settings = {
         "index-url": tuple(url for url in default if url),
         "extra-index-url": (*extra, *data.get("extra-index-url", ())),
@@ -224,10 +235,24 @@ def _uv_file(path: Path) -> _Settings | None:
     return settings if any(settings.values()) else None
 
 
-def _without_name(index: str) -> str:
-    """uv lets an index be written `name=https://...`."""
+def _with_named_login(index: str, environ: Mapping[str, str]) -> str:
+    """An index as uv lets it be written, `name=https://...`, with the login of UV_INDEX_NAME_USERNAME and _PASSWORD."""
     name, mark, url = index.partition("=")
-    return url if mark and "://" in url and "://" not in name else index
+    if not mark or "://" not in url or "://" in name:
+        return index
+    variable = "UV_INDEX_" + "".join(letter if letter.isalnum() else "_" for letter in name.upper())
+    user, password = environ.get(f"{variable}_USERNAME"), environ.get(f"{variable}_PASSWORD")
+    if not name or not (user or password):
+        return url
+    parts = urlsplit(without_login(url))
+    login = f"{quote(user or '', safe='')}:{quote(password or '', safe='')}"
+    return urlunsplit(parts._replace(netloc=f"{login}@{parts.netloc}"))
+
+
+def without_login(url: str) -> str:
+    """The address without user name and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _is_remote(url: str) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fnpack.app.package_index import PackageIndex
+from fnpack.dependencies.index import PackageIndex
 
 PRIVATE = "https://user:s3cret@packages.example/simple"
 
