@@ -222,14 +222,15 @@ def _local(where: str, line: str, folder: Path, problems: Problems) -> str | Non
     bare = re.sub(r"\[[^\[\]]*\]$", "", address)
     extras = address[len(bare) :]
     if bare.startswith("file:"):
-        path = Path(unquote(urlsplit(bare).path if "://" in bare else bare.removeprefix("file:")))
-    else:
-        path = Path(bare).expanduser()
-    path = Path(os.path.normpath(folder.absolute() / path))
-    if not path.exists():
-        problems.add(
-            where, f"`{redact.addresses(line)}`: there is no file or folder {label(path)}", names_near(path)
-        )
+        bare = unquote(urlsplit(bare).path if "://" in bare else bare.removeprefix("file:"))
+    path = Path(os.path.normpath(folder.absolute() / os.path.expanduser(bare)))  # noqa: PTH111 - raises nothing
+    try:
+        is_there = path.exists()
+    except (OSError, ValueError):  # too long, or with characters that no name has
+        is_there = False
+    if not is_there:
+        what = f"`{redact.addresses(line)}`: there is no file or folder {redact.addresses(label(path))}"
+        problems.add(where, what, names_near(path))
         return None
     if path.is_dir() and not any((path / name).is_file() for name in ("pyproject.toml", "setup.py")):
         problems.add(where, f"{label(path)} is no Python package", "it needs a pyproject.toml or a setup.py")
@@ -241,7 +242,8 @@ def _is_local(line: str) -> bool:
     address = line.partition(" @ ")[2].strip() or line
     if address.startswith((".", "/", "~", "file:", "\\")) or re.match(r"[A-Za-z]:[\\/]", address):
         return True
-    return "://" not in address and bool(re.search(r"\.(whl|tar\.gz|zip)$", address))
+    path = address.partition(";")[0].strip()
+    return "://" not in address and ("/" in path or bool(re.search(r"\.(whl|tar\.gz|zip)$", path)))
 
 
 def _mended(line: str) -> str:

@@ -51,7 +51,7 @@ def write_config(folder: Path, data: object, name: str = "ic.json") -> str:
 
 def test_script_alone_becomes_an_http_function(app: Path) -> None:
     spec = AppSpec(app / "score.py", None, (), (HttpTrigger("function"),), Environment())
-    assert build(app) == BuildSettings(spec)
+    assert build(app) == BuildSettings(spec, project=app)
 
 
 def test_all_problems_of_options_and_files_come_at_once(app: Path) -> None:

@@ -71,19 +71,20 @@ def test_every_bad_line_is_reported_with_file_and_line(folder: Path) -> None:
         ("--extra-index-url=https://example.com", "`--extra-index-url`: the address", "stays out of images"),
         ("--find-links ./wheels", "`--find-links`", "pip's or uv's own configuration"),
         ("--trusted-host example.com", "`--trusted-host`", "pip's or uv's own configuration"),
-        ("-e .", "`--editable`: an editable install points into this machine", "source directory"),
-        ("-c constraints.txt", "`--constraint`: constraints files are not read", "requirement of its own"),
+        ("-e .", "`--editable`: an editable install points into this machine", "write `./folder`"),
         ("--pre", "`--pre`", "package>=2.0rc1"),
         ("--only-binary :all:", "`--only-binary`: this is an option of the installer", "remove"),
         ("--index-ur x", "unknown option `--index-ur`", "did you mean `--index-url`?"),
         ("-z", "unknown option `-z`", ""),
         ("-r", "the name of a file is missing", "-r other"),
         ("-r https://example.com/r.txt", "a file from an address is not read", "beside"),
-        ("./mine", "file of this machine", "publish"),
-        ("../mine", "file of this machine", "publish"),
-        ("dist/mine-1.0-py3-none-any.whl", "file of this machine", "publish"),
-        ("mine @ file:///home/me/mine.whl", "file of this machine", "publish"),
-        ("C:\\mine", "file of this machine", "publish"),
+        ("./mine", "`./mine`: there is no file or folder mine", ""),
+        ("../mine[x]", "`../mine[x]`: there is no file or folder", ""),
+        ("dist/mine-1.0-py3-none-any.whl", "there is no file or folder dist/mine-1.0", "does not exist"),
+        ("mine @ file:///home/me/mine.whl", "there is no file or folder /home/me/mine.whl", ""),
+        ("C:\\mine", "there is no file or folder", ""),
+        ("~nobody/mine", "there is no file or folder", ""),
+        (".", "is no Python package", "pyproject.toml or a setup.py"),
         ("git+https://example.com/mine.git", "lacks the package's name", "name @ address"),
         ("https://example.com/mine.whl", "lacks the package's name", "name @ address"),
         ("mine @ https://example.com/${TOKEN}", "variables are not replaced", "write the value"),
@@ -126,6 +127,39 @@ def test_login_is_refused_and_never_shown(folder: Path, line: str) -> None:
 def test_git_user_of_ssh_is_no_login(folder: Path) -> None:
     line = "mine @ git+ssh://git@example.com/mine.git"
     assert read(folder, line) == (line,)
+
+
+@pytest.mark.parametrize(
+    ("line", "read_as"),
+    [
+        ("./mine", "{folder}/mine"),
+        ("mine/", "{folder}/mine"),
+        ("./mine[fast,x] ; python_version < '4'", "{folder}/mine[fast,x] ; python_version < '4'"),
+        ("mine @ file:./mine", "mine @ file://{folder}/mine"),
+        ("mine @ file://{folder}/mine", "mine @ file://{folder}/mine"),
+        ("mine-1.0-py3-none-any.whl", "{folder}/mine-1.0-py3-none-any.whl"),
+        ("{folder}/mine-1.0.tar.gz", "{folder}/mine-1.0.tar.gz"),
+    ],
+)
+def test_local_package_becomes_an_absolute_path(folder: Path, line: str, read_as: str) -> None:
+    (folder / "mine").mkdir()
+    (folder / "mine/pyproject.toml").touch()
+    for name in ("mine-1.0-py3-none-any.whl", "mine-1.0.tar.gz"):
+        (folder / name).touch()
+    (folder / "more").mkdir()
+    here = Path.cwd()
+    assert read(folder, line.replace("{folder}", str(here))) == (read_as.replace("{folder}", str(here)),)
+
+
+def test_constraints_are_read_and_kept_apart(folder: Path) -> None:
+    (folder / "more").mkdir()
+    (folder / "more/limits.txt").write_text("numpy<2\n-c others.txt\n")
+    (folder / "more/others.txt").write_text("scipy<1.16  # for now\n")
+    (folder / "requirements.txt").write_text("numpy\n-c more/limits.txt\n-r more.txt\n")
+    (folder / "more.txt").write_text("scipy\n--constraint=more/others.txt\n")
+    found = read_requirements(Path("requirements.txt"))
+    assert found.requirements == ("numpy", "scipy")
+    assert found.constraints == ("scipy<1.16", "numpy<2", "scipy<1.16")
 
 
 @pytest.mark.parametrize("name", ["azureml-defaults", "azureml_defaults~=1.5", "AzureML-Defaults[x]==1"])
