@@ -119,6 +119,7 @@ def _write_context(  # noqa: PLR0917 - one step of a build, called twice
 ) -> FunctionApp:
     from fnpack.image.context import write_context
 
+    _refuse_conda(settings)
     found = _dependencies(settings, python_version, platform, progress)
     text = found.requirements_txt if found else ""
     with _workplace(target.parent) as folder:
@@ -137,6 +138,17 @@ def _write_context(  # noqa: PLR0917 - one step of a build, called twice
     return replace(app, path=target)
 
 
+def _refuse_conda(settings: BuildSettings) -> None:
+    """A Dockerfile installs pip's packages alone."""
+    from fnpack.dependencies.conda.errors import CondaNotPossible
+
+    if settings.app.environment.conda is not None and not settings.app.environment.user_managed:
+        raise CondaNotPossible(
+            f"{settings.app.environment.requirements_source}: a Dockerfile of fnpack's installs no conda packages",
+            hint="build without a Dockerfile, or name the packages in the list of pip",
+        )
+
+
 def _dependencies(
     settings: BuildSettings, python_version: str, platform: str, progress: Progress
 ) -> Dependencies | None:
@@ -148,13 +160,23 @@ def _dependencies(
     environment = settings.app.environment
     if environment.user_managed or not environment.requirements:
         return None
+    project = settings.project or settings.app.entry_script.parent
+    target = Target(platform, python_version)
+    asked = Requirements(environment.requirements, environment.requirements_source, environment.constraints)
+    if environment.conda is not None:
+        from fnpack.dependencies.conda.environment import conda_environment
+
+        conda = conda_environment(
+            environment.conda, [target], project=project, mode=settings.lock_mode, progress=progress
+        )
+        asked, (target,) = conda.beside(asked), conda.targets
     return _step(
         progress,
-        f"resolve {len(environment.requirements)} requirements for Python {python_version} on {platform}",
+        f"resolve {len(asked.lines)} requirements for Python {target.python_version} on {platform}",
         lambda: resolve(
-            Requirements(environment.requirements, environment.requirements_source, environment.constraints),
-            [Target(platform, python_version)],
-            project=settings.project or settings.app.entry_script.parent,
+            asked,
+            [target],
+            project=project,
             mode=settings.lock_mode,
             progress=progress,
         ),

@@ -71,6 +71,14 @@ class RegistryLogin:
 
 
 @dataclass(frozen=True, slots=True)
+class CondaPackages:
+    """What conda installs: match specs (`numpy=1.26`), Python among them, and channels by name, address or folder."""
+
+    specs: tuple[str, ...]
+    channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """The Python side of an inference configuration, whatever file it came from.
 
@@ -88,6 +96,7 @@ class Environment:
     base_image_registry: RegistryLogin | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     constraints: tuple[str, ...] = ()
+    conda: CondaPackages | None = None  # None where pip does for everything
     # what the user should know, one line each ("azureml-defaults is left out: ...")
     notes: tuple[str, ...] = ()
 

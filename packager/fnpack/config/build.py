@@ -70,6 +70,7 @@ def complete(raw: RawSettings) -> BuildSettings:
     platform = _platform(raw, config, host, problems)
     python_version = _python_version(raw, config, host, problems)
     environment = replace(environment, python_version=python_version)
+    environment = _with_conda(raw, environment, host, problems)
     environment = _with_base_image(raw, environment, problems)
     tag, push, identity = _tag(raw, problems), _switch(raw, "push"), _switch(raw, "identity")
     if push and tag is None:
@@ -177,6 +178,21 @@ def _python_version(
             suggestion += ", there or with --python-version"
         problems.add(given.source, what, suggestion)
     return given.value
+
+
+def _with_conda(raw: RawSettings, environment: Environment, host: str, problems: Problems) -> Environment:
+    """The option --python-version wins in a conda environment too."""
+    conda = environment.conda
+    if conda is None:
+        return environment
+    if host == "azure-functions":
+        what = "conda packages are not possible there: its image runs the Python that it brings"
+        problems.add(environment.requirements_source, what, "use `--host fnpack`, or the list of pip")
+    given = _given(raw, "python_version")
+    if given is None:
+        return environment
+    others = tuple(spec for spec in conda.specs if not re.match(r"(\S+::)?python(\W|$)", spec))
+    return replace(environment, conda=replace(conda, specs=(f"python={given.value}", *others)))
 
 
 def _with_base_image(raw: RawSettings, environment: Environment, problems: Problems) -> Environment:

@@ -1,20 +1,23 @@
-"""Reads a conda environment (inline or YAML) as far as pip can install it: the Python version and the pip list.
+"""Reads a conda environment (inline or YAML): the Python version, the pip list, and what conda has to install.
 
-Packages that only conda installs are refused with the pip lines to use instead; fnpack builds no conda environment.
+Where it names Python and pip packages alone, no conda is needed: pip's packages go on the base image's Python.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fnpack.config import redact
 from fnpack.config.files import excerpt, label, read_text
 from fnpack.config.problems import Problems
 from fnpack.config.requirements import distribution, read_lines
 from fnpack.config.section import Section, kind_of
 from fnpack.errors import ConfigurationError
+from fnpack.spec import CondaPackages
 
 _KEYS = ("name", "channels", "dependencies", "prefix")
 _MOVED = {"variables": "put them under `environment.environmentVariables`"}
@@ -41,6 +44,9 @@ class CondaEnvironment:
 
     requirements: tuple[str, ...] = ()
     python_version: str | None = None
+    constraints: tuple[str, ...] = ()
+    packages: CondaPackages | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,7 @@ def read_conda(
     section = Section(data, file, problems, known=_KEYS, path=path, moved=_MOVED)
     for key in ("name", "prefix"):
         section.text(key)
-    section.texts("channels")
+    channels = _channels(section, folder)
     packages: list[tuple[str, str]] = []  # key and conda package
     pip: list[tuple[str, str]] = []
     for index, entry in enumerate(section.items("dependencies") or []):
@@ -98,8 +104,28 @@ def read_conda(
                 pip += _pip_lines(section, key, entry)
             case _:
                 section.wrong_kind(key, "a text or an object with `pip`", entry)
-    version = _packages(section, packages)
-    return CondaEnvironment(tuple(read_lines(pip, folder, problems)), version)
+    constraints: list[str] = []
+    requirements = read_lines(pip, folder, problems, constraints=constraints)
+    version, specs, lines = _packages(section, packages)
+    conda = CondaPackages(specs, channels) if specs else None
+    notes = (_note(specs, lines),) if specs else ()
+    return CondaEnvironment(tuple(requirements), version, tuple(constraints), conda, notes)
+
+
+def _channels(section: Section, folder: Path) -> tuple[str, ...]:
+    """The channels; one in a folder gets its absolute path, and a login is refused, since it would be locked."""
+    found = []
+    for index, name in enumerate(section.texts("channels") or ()):
+        if redact.holds_login(name) or "/t/" in name:
+            what = "this channel carries a login or a token, which would stay in the lock file"
+            section.problem(
+                f"channels[{index}]", what, "take it out; logins belong in netrc or RATTLER_AUTH_FILE"
+            )
+        elif name.startswith((".", "/", "~")):
+            found.append(os.path.normpath(folder.absolute() / os.path.expanduser(name)))  # noqa: PTH111
+        else:
+            found.append(name)
+    return tuple(found)
 
 
 def _pip_lines(section: Section, key: str, entry: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -114,26 +140,28 @@ def _pip_lines(section: Section, key: str, entry: Mapping[str, object]) -> list[
     ]
 
 
-def _packages(section: Section, entries: list[tuple[str, str]]) -> str | None:
-    """The Python version that the conda packages ask for; every package that needs conda becomes one problem."""
+def _packages(
+    section: Section, entries: list[tuple[str, str]]
+) -> tuple[str | None, tuple[str, ...], list[str]]:
+    """The Python version, the specs of an environment that conda has to make (else none), and pip's names for them."""
     version: str | None = None
-    names: list[str] = []
+    specs: list[str] = []
     lines: list[str] = []
-    without: list[str] = []
+    needs_conda = False
     for key, entry in entries:
         package = _parse(entry)
         if package is None:
             section.problem(key, "this is not a conda package", "write `package` or `package=1.2`")
-        elif package.name == "python":
+            continue
+        if package.name == "python":
             version = _python_version(section, key, package)
-        elif package.name not in _INSTALLERS:
-            names.append(package.name)
-            line = _pip_line(package)
-            (lines if line else without).append(line or package.name)
-    if names:
-        what = f"conda packages cannot be installed yet: {', '.join(names)}"
-        section.problem("dependencies", what, _instead(lines, without))
-    return version
+        elif package.name in _INSTALLERS:
+            continue
+        else:
+            needs_conda = True
+            lines += filter(None, [_pip_line(package)])
+        specs.append(entry.partition("#")[0].strip())
+    return version, tuple(specs) if needs_conda else (), lines
 
 
 def _parse(entry: str) -> _Package | None:
@@ -201,11 +229,11 @@ def _pip_line(package: _Package) -> str | None:
     return distribution(name) + (_specifier(package) or "")
 
 
-def _instead(lines: list[str], without: list[str]) -> str:
-    parts = []
-    if lines:
-        listed = ", ".join(f'"{line}"' for line in lines)
-        parts.append(f'put them into the list of pip instead: {{"pip": [{listed}]}}')
-    if without:
-        parts.append(f"take {', '.join(without)} from a base image that holds it, as pip has no such package")
-    return "; ".join(parts)
+def _note(specs: tuple[str, ...], lines: list[str]) -> str:
+    """What a conda environment costs, and how to do without."""
+    names = ", ".join(
+        package.name for spec in specs if (package := _parse(spec)) and package.name != "python"
+    )
+    listed = ", ".join(f'"{line}"' for line in lines)
+    instead = f'; as pip packages they would need no conda: {{"pip": [{listed}]}}' if lines else ""
+    return f"conda installs {names}, with a Python of its own{instead}"

@@ -93,6 +93,8 @@ def _environment(section: Section, config: InferenceConfig) -> InferenceConfig:
     refuse_r(section)
     environment = Environment(
         requirements=python.requirements,
+        constraints=python.constraints,
+        conda=python.conda,
         requirements_source=python.source or "no requirements",
         python_version=python.version,
         user_managed=python.user_managed,

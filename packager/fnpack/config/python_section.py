@@ -9,6 +9,7 @@ from fnpack.config.conda import CondaEnvironment, read_conda, read_conda_file
 from fnpack.config.files import label
 from fnpack.config.requirements import without_server
 from fnpack.config.section import Section
+from fnpack.spec import CondaPackages
 
 PYTHON_KEYS = (
     "userManagedDependencies",
@@ -25,6 +26,8 @@ class PythonSection:
     """`source` says where the requirements were written; None when nothing was."""
 
     requirements: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    conda: CondaPackages | None = None
     source: str | None = None
     version: str | None = None
     user_managed: bool = False
@@ -70,7 +73,14 @@ def _packages(section: Section, folder: Path, inline: bool, file: str | None) ->
         path = f"{section.path}.condaDependencies"
         found = read_conda(data, section.file, section.problems, folder=folder, path=path)
     requirements, notes = without_server(found.requirements)
-    return PythonSection(requirements, source, found.python_version, notes=notes)
+    return PythonSection(
+        requirements,
+        found.constraints,
+        found.packages,
+        source,
+        found.python_version,
+        notes=notes + found.notes,
+    )
 
 
 def _unused(interpreter: str, has_packages: bool) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ from fnpack.dependencies import lockfile
 from fnpack.dependencies.errors import DependencyError, LockOutOfDate, UnsatisfiableRequirements
 from fnpack.dependencies.index import PackageIndex
 from fnpack.dependencies.local import local_inputs, portable
-from fnpack.dependencies.lockfile import Inputs, Lock
+from fnpack.dependencies.lockfile import Inputs, Lock, levels
 from fnpack.dependencies.target import USUAL_GLIBC, Target
 
 Mode = Literal["reuse", "upgrade", "locked"]
@@ -85,16 +85,11 @@ def _inputs(
     old: Lock | None,
 ) -> Inputs:
     (python,) = {target.python_version for target in targets}
-    levels = {}
-    for target in targets:
-        locked = old.inputs.platforms.get(target.platform) if old is not None else None
-        is_known = target.libc_version is not None or target.libc == "musl"
-        levels[target.platform] = target.level if is_known or locked is None else locked
     return Inputs(
         requirements=tuple(portable(line, project) for line in requirements.lines),
         constraints=tuple(portable(line, project) for line in requirements.constraints),
         python=python,
-        platforms=levels,
+        platforms=levels(targets, old.inputs.platforms if old else {}),
         index=index.digest(),
         provided=requirements.provided,
         local=local_inputs(requirements.lines, project),
@@ -111,7 +106,7 @@ def _resolve(
     asked = {target.platform for target in targets}
     found: dict[Target, str] = {}
     known = merge.pins(old.document) if old is not None and keep_pins else ""
-    for target in (*targets, *_carried(old, wanted.python, asked)):
+    for target in (*targets, *carried_targets(old.inputs.platforms if old else {}, wanted.python, asked)):
         try:
             text, level = _for_target(work, target, known)
         except DependencyError:
@@ -121,20 +116,18 @@ def _resolve(
         found[level] = text
         known = known or text  # the same versions on all platforms, where that is possible
     found = {target: found[target] for target in sorted(found, key=lambda target: target.platform)}
-    document = merge.merge(found, work.project)
+    document = merge.merge(found, work.project, work.requirements.provided)
     inputs = replace(wanted, platforms={target.platform: target.level for target in found})
     return Lock(work.project, lockfile.render(document, inputs), inputs, is_new=True)
 
 
-def _carried(old: Lock | None, python: str, asked: set[str]) -> list[Target]:
-    """The platforms that are in the lock and not asked for now."""
-    if old is None:
-        return []
+def carried_targets(locked: Mapping[str, str], python: str, asked: Collection[str]) -> list[Target]:
+    """The platforms that a lock was made for and nobody asks for now."""
     return [
         Target(platform, python, "musl")
         if level == "musl"
         else Target(platform, python, libc_version=_glibc(level))
-        for platform, level in old.inputs.platforms.items()
+        for platform, level in locked.items()
         if platform not in asked
     ]
 

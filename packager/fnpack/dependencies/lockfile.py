@@ -16,6 +16,8 @@ from fnpack.dependencies.errors import CacheUnusable, LockFileError
 if TYPE_CHECKING:
     from packaging.pylock import Pylock
 
+    from fnpack.dependencies.target import Target
+
 NAME = "pylock.toml"
 _OTHER_NAME = "pylock.fnpack.toml"  # where another tool's pylock.toml is in the way
 _SCHEMA = 1
@@ -45,18 +47,13 @@ class Inputs:
     def differences(self, wanted: Inputs) -> list[str]:
         """What is wanted and not in the lock, or the other way round, one line each; the index is another matter."""
         found = [
-            *_differences("requirement", self.requirements, wanted.requirements),
-            *_differences("constraint", self.constraints, wanted.constraints),
-            *_differences("conda package", self.provided, wanted.provided),
+            *differences("requirement", self.requirements, wanted.requirements),
+            *differences("constraint", self.constraints, wanted.constraints),
+            *differences("conda package", self.provided, wanted.provided),
         ]
         if self.python != wanted.python:
             found.append(f"it is for Python {self.python}, not {wanted.python}")
-        for platform, level in wanted.platforms.items():
-            locked = self.platforms.get(platform)
-            if locked is None:
-                found.append(f"it is not for {platform}")
-            elif not _fits(locked, level):
-                found.append(f"it is for {locked} on {platform}, and the base image has {level}")
+        found += platform_differences(self.platforms, wanted.platforms)
         found += [
             f"`{path}` has changed"
             for path, digest in wanted.local.items()
@@ -185,11 +182,33 @@ def _unreadable(path: Path | None, reason: str) -> LockFileError:
     )
 
 
-def _differences(what: str, locked: Sequence[str], wanted: Sequence[str]) -> list[str]:
+def differences(what: str, locked: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """What of two lists is not in the other."""
     return [
         *(f"the {what} `{line}` is not in it" for line in sorted(set(wanted) - set(locked))),
         *(f"the {what} `{line}` is gone" for line in sorted(set(locked) - set(wanted))),
     ]
+
+
+def platform_differences(locked: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    """The platforms that a lock does not do for. Each has the level of its C library."""
+    found = []
+    for platform, level in wanted.items():
+        known = locked.get(platform)
+        if known is None:
+            found.append(f"it is not for {platform}")
+        elif not _fits(known, level):
+            found.append(f"it is for {known} on {platform}, and the base image has {level}")
+    return found
+
+
+def levels(targets: Sequence[Target], locked: Mapping[str, str]) -> dict[str, str]:
+    """The level of each target's C library; where the base image is not known yet, whatever is locked will do."""
+    found = {}
+    for target in targets:
+        is_known = target.libc_version is not None or target.libc == "musl"
+        found[target.platform] = target.level if is_known else locked.get(target.platform, target.level)
+    return found
 
 
 def _fits(locked: str, level: str) -> bool:

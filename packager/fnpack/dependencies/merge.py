@@ -28,11 +28,17 @@ from fnpack.dependencies.target import Target
 _Source = PackageArchive | PackageDirectory | PackageSdist | PackageVcs | PackageWheel
 
 
-def merge(locks: Mapping[Target, str], folder: Path) -> Pylock:
-    """One document of uv's documents; local paths in it are relative to `folder` where they are below it."""
+def merge(locks: Mapping[Target, str], folder: Path, without: Sequence[str] = ()) -> Pylock:
+    """One document of uv's documents; local paths in it are relative to `folder` where they are below it.
+
+    Packages that are pinned in `without` (`numpy==1.26.4`) are left out: something else installs them.
+    """
+    names = {pin.partition("==")[0] for pin in without}
     found: dict[tuple[str, str, str], list[tuple[Target, Package]]] = {}
     for target, text in locks.items():
         for package in packages_for(parse(text, None), target):
+            if package.name in names:
+                continue
             plain = _plain(package, folder)
             key = (plain.name, str(plain.version or ""), _origin(plain))
             found.setdefault(key, []).append((target, plain))

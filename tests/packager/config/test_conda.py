@@ -7,6 +7,7 @@ import pytest
 from fnpack.config.conda import CondaEnvironment, read_conda, read_conda_file
 from fnpack.config.problems import Problems
 from fnpack.errors import ConfigurationError
+from fnpack.spec import CondaPackages
 
 
 def read(*dependencies: object) -> CondaEnvironment:
@@ -70,20 +71,46 @@ def test_installers_are_ignored(entry: str) -> None:
         ("opencv", "opencv-python"),
     ],
 )
-def test_conda_package_is_refused_with_the_pip_line_instead(entry: str, line: str) -> None:
+def test_conda_package_is_conda_s_and_its_pip_line_is_told(entry: str, line: str) -> None:
     name = entry.rpartition("::")[2].split("=")[0].split(">")[0].split()[0]
-    assert fault(entry) == (
-        f"env: dependencies: conda packages cannot be installed yet: {name}; "
-        f'put them into the list of pip instead: {{"pip": ["{line}"]}}'
+    found = read("python=3.11", entry, {"pip": ["pandas"]})
+    assert found.packages == CondaPackages(("python=3.11", entry))
+    assert found.requirements == ("pandas",)
+    assert found.notes == (
+        f"conda installs {name}, with a Python of its own; "
+        f'as pip packages they would need no conda: {{"pip": ["{line}"]}}',
     )
 
 
-def test_conda_packages_are_one_problem_and_those_without_pip_are_named() -> None:
-    assert fault("numpy", "cudatoolkit=11.8", {"pip": ["pandas"]}, "pytorch") == (
-        "env: dependencies: conda packages cannot be installed yet: numpy, cudatoolkit, pytorch; "
-        'put them into the list of pip instead: {"pip": ["numpy", "torch"]}; '
-        "take cudatoolkit from a base image that holds it, as pip has no such package"
-    )
+def test_packages_that_pip_has_not_are_left_out_of_the_pip_lines() -> None:
+    (note,) = read("numpy", "cudatoolkit=11.8", {"pip": ["pandas"]}, "pytorch").notes
+    assert note.startswith("conda installs numpy, cudatoolkit, pytorch, ")
+    assert note.endswith('{"pip": ["numpy", "torch"]}')
+
+
+def test_python_and_pip_alone_need_no_conda() -> None:
+    found = read("python=3.11", "pip", "setuptools<70", {"pip": ["numpy"]})
+    assert (found.packages, found.notes) == (None, ())
+
+
+def test_channels_are_kept_in_order_and_folders_made_absolute(folder: Path) -> None:
+    problems = Problems()
+    data = {"channels": ["conda-forge", "./mine", "https://h.example/c"], "dependencies": ["numpy"]}
+    found = read_conda(data, "env", problems, folder=Path("sub"))
+    problems.check()
+    assert found.packages is not None
+    assert found.packages.channels == ("conda-forge", f"{Path.cwd()}/sub/mine", "https://h.example/c")
+
+
+@pytest.mark.parametrize("channel", ["https://me:s3cret@h.example/c", "https://h.example/t/s3cret/c"])
+def test_channel_with_a_login_is_refused_without_showing_it(channel: str) -> None:
+    problems = Problems()
+    read_conda({"channels": [channel], "dependencies": ["numpy"]}, "env", problems, folder=Path())
+    with pytest.raises(
+        ConfigurationError, match=r"env: channels\[0\]: this channel carries a login"
+    ) as caught:
+        problems.check()
+    assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
