@@ -9,8 +9,6 @@ import errno
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,6 +33,8 @@ def place_of(sha256: str, filename: str) -> Path:
 @contextmanager
 def writing(target: Path) -> Iterator[BinaryIO]:
     """A file that becomes `target` when the block ends well. Raises CacheUnusable."""
+    import tempfile  # what only writing needs is not imported for a warm cache
+
     part: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -54,6 +54,9 @@ def writing(target: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def scratch() -> Iterator[Path]:
     """An empty folder in the cache, so that its files can be renamed into place; gone afterwards."""
+    import shutil
+    import tempfile
+
     root = cache_folder()
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -68,6 +71,8 @@ def scratch() -> Iterator[Path]:
 
 def keep(source: Path, filename: str) -> tuple[Path, str]:
     """Copy a file into the cache; returns its place there and its SHA-256."""
+    import shutil
+
     sha256 = sha256_of(source)
     target = place_of(sha256, filename)
     if not target.is_file():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fnpack.dependencies import cache
+from fnpack.dependencies.built import fitting
 from fnpack.dependencies.index import PackageIndex
 from fnpack.dependencies.lock import Mode, Requirements, lock
 from fnpack.dependencies.lockfile import Lock
@@ -85,7 +86,10 @@ def _files(selected: Sequence[Selected], index: PackageIndex, progress: Progress
 
 
 def _built(one: Selected, places: dict[Selected, Path], target: Target, index: PackageIndex) -> WheelFile:
-    from fnpack.dependencies.sources import build_wheel
+    known = fitting(one, target)
+    if known is not None:
+        return known
+    from fnpack.dependencies.sources import build_wheel  # neither is what builds
 
     return build_wheel(one, places.get(one), target, index)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -60,7 +61,8 @@ def select(lock: Lock, target: Target) -> tuple[Selected, ...]:
     key = hashlib.sha256("\0".join(facts).encode()).hexdigest()
     kept = read_note("selections", key)
     if isinstance(kept, list):
-        return tuple(Selected(**entry) for entry in kept)
+        with suppress(TypeError):  # a memory of another version of fnpack
+            return tuple(Selected(**entry) for entry in kept)
     chosen = tuple(sorted(_choose(lock, target), key=lambda one: one.name))
     write_note("selections", key, [asdict(one) for one in chosen])
     return chosen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform as machine
 import re
@@ -16,16 +15,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from fnpack.dependencies import cache
+from fnpack.dependencies.built import content_key, recall, remember
 from fnpack.dependencies.credentials import with_keyring
 from fnpack.dependencies.errors import CompiledElsewhere, SourceBuildFailed
 from fnpack.dependencies.index import PackageIndex
-from fnpack.dependencies.local import UNREAD_FOLDERS, tree_digest
+from fnpack.dependencies.local import UNREAD_FOLDERS
 from fnpack.dependencies.resolver import clean, environment_for, is_unauthorised, run_uv
 from fnpack.dependencies.selection import Selected
 from fnpack.dependencies.target import Target
 from fnpack.dependencies.wheels import WheelFile
 
-_SCHEMA = "1"
 _EPOCH = "315532800"  # 1980-01-01, the earliest that a zip file holds
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 _SHOWN_LINES = 25
@@ -40,22 +39,19 @@ def build_wheel(source: Selected, archive: Path | None, target: Target, index: P
     uv builds in an environment of its own and in a copy, so that nothing is left in the user's folder.
     Raises SourceBuildFailed with the end of the build's output, CompiledElsewhere.
     """
-    key = _key(source, target)
-    kept = cache.read_note("built", key)
-    if isinstance(kept, dict):
-        found = _wheel(cache.place_of(kept["sha256"], kept["filename"]), kept["sha256"])
-        if found.path.is_file():
-            _check_fits(found.filename, source, target)
-            return found
-    with cache.scratch() as scratch:
-        folder = _lay_out(source, archive, scratch / "source")
-        built = _build(folder, source, target, index, scratch / "dist")
-        plain = scratch / built.name
-        normalise(built, plain)
-        path, sha256 = cache.keep(plain, built.name)
-    cache.write_note("built", key, {"filename": path.name, "sha256": sha256})
-    _check_fits(path.name, source, target)
-    return _wheel(path, sha256)
+    key = content_key(source, target.python_version, machine.machine())
+    wheel = recall("built", key)
+    if wheel is None:
+        with cache.scratch() as scratch:
+            folder = _lay_out(source, archive, scratch / "source")
+            built = _build(folder, source, target, index, scratch / "dist")
+            plain = scratch / built.name
+            normalise(built, plain)
+            wheel = _wheel(*cache.keep(plain, built.name))
+        remember("built", key, wheel)
+    _check_fits(wheel.filename, source, target)
+    remember("fitting", content_key(source, repr(target)), wheel)
+    return wheel
 
 
 def normalise(wheel: Path, target: Path) -> None:
@@ -68,14 +64,6 @@ def normalise(wheel: Path, target: Path) -> None:
             is_executable = (info.external_attr >> 16) & 0o111
             entry.external_attr = (0o100755 if is_executable else 0o100644) << 16
             result.writestr(entry, source.read(info))
-
-
-def _key(source: Selected, target: Target) -> str:
-    content = source.sha256 or source.commit
-    if source.kind == "folder":
-        content = tree_digest(Path(source.path or ""))
-    facts = [_SCHEMA, source.kind, content, source.subdirectory, target.python_version, machine.machine()]
-    return hashlib.sha256("\0".join(facts).encode()).hexdigest()
 
 
 def _lay_out(source: Selected, archive: Path | None, folder: Path) -> Path:
