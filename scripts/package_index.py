@@ -6,6 +6,7 @@ import base64
 import hashlib
 import http.server
 import json
+import ssl
 import tarfile
 import threading
 import zipfile
@@ -96,6 +97,7 @@ class Index:
 
     packages: Path
     address: str = ""
+    scheme: str = "http"
     login: str | None = None  # "user:password"
     requests: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -106,7 +108,7 @@ class Index:
     @property
     def url(self) -> str:
         """The index's address, without a login."""
-        return f"http://{self.address}/simple"
+        return f"{self.scheme}://{self.address}/simple"
 
     def with_login(self, login: str) -> str:
         """The index's address with `user:password`."""
@@ -199,11 +201,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(index: Index) -> Iterator[Index]:
+def serving(index: Index, tls: ssl.SSLContext | None = None) -> Iterator[Index]:
     """Serve `index` on a free port of loopback."""
     handler = type("Handler", (_Handler,), {"index": index})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     index.address = f"127.0.0.1:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:

@@ -21,6 +21,7 @@ from packaging.pylock import (
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from fnpack.config.redact import holds_login
 from fnpack.dependencies.index import without_login
 from fnpack.dependencies.lockfile import document_parts, parse
 from fnpack.dependencies.target import Target
@@ -110,7 +111,7 @@ def _plain(package: Package, folder: Path) -> Package:
             url, path = None, unquote(urlsplit(url).path)
         changes: dict[str, object] = {"path": _relative(path, folder) if path is not None else None}
         if not isinstance(source, PackageDirectory):
-            changes["url"] = without_login(url) if url is not None and "://git@" not in url else url
+            changes["url"] = _public(url) if url is not None else None
         if isinstance(source, (PackageArchive, PackageSdist, PackageWheel)):
             changes["upload_time"] = None
         return replace(source, **changes)  # type: ignore[arg-type]
@@ -122,6 +123,12 @@ def _plain(package: Package, folder: Path) -> Package:
     }
     wheels = [place(wheel) for wheel in package.wheels] if package.wheels else None
     return replace(package, index=None, wheels=wheels, **values)  # type: ignore[arg-type]
+
+
+def _public(url: str) -> str:
+    """The address without a login, and without a query that holds a signature or token; `git@` of ssh is none."""
+    plain = url if "://git@" in url else without_login(url)
+    return plain.partition("?")[0] if holds_login(plain) else plain
 
 
 def _relative(path: str, folder: Path) -> str:

@@ -110,7 +110,8 @@ def _file(
         filename = unquote((address or source.path or "").replace("\\", "/").rpartition("/")[2])
     if "sha256" not in source.hashes:
         raise NoFittingWheel(
-            f"`{filename}` has no sha256 in the lock", hint="remove the lock file, and build again"
+            f"`{filename}` has no sha256 in the lock",
+            hint="the index has to offer SHA-256 hashes; if the lock was edited, remove it and build again",
         )
     return Selected(
         "wheel" if filename.endswith(".whl") else "archive",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
+import ipaddress
 import json
 import os
+import ssl
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +27,7 @@ from fnpack.dependencies.provide import resolve, wheels
 from fnpack.dependencies.selection import Selected
 from fnpack.dependencies.target import Target
 from fnpack.progress import ProgressEvent
-from package_index import Index, make_wheel, sha256
+from package_index import Index, make_wheel, serving, sha256
 
 
 @pytest.fixture(autouse=True)
@@ -261,6 +264,60 @@ def test_proxy_is_used_with_its_login(index: Index, make_index) -> None:
     assert fetch([one], settings)[one].is_file()
     assert proxy.headers[0]["Proxy-Authorization"] == "Basic cDpwdw=="
     assert index.requests == []
+
+
+@pytest.fixture
+def private_ca(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
+    """A certificate authority that nobody knows, and a server's context with its certificate."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    now = datetime.datetime.now(datetime.timezone.utc)
+    ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+
+    def certificate(name: str, issuer: str, number: int) -> x509.CertificateBuilder:
+        subject, by = (
+            x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)]) for text in (name, issuer)
+        )
+        day = datetime.timedelta(days=1)
+        builder = x509.CertificateBuilder(subject_name=subject, issuer_name=by, serial_number=number)
+        return builder.not_valid_before(now - day).not_valid_after(now + day)
+
+    is_ca = x509.BasicConstraints(ca=True, path_length=None)
+    at = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    ca = certificate("ca", "ca", 1).public_key(ca_key.public_key()).add_extension(is_ca, critical=True)
+    server = certificate("server", "ca", 2).public_key(key.public_key()).add_extension(at, critical=False)
+    pem = serialization.Encoding.PEM
+    public, chain, private = (tmp_path / name for name in ("ca.pem", "server.pem", "key.pem"))
+    public.write_bytes(ca.sign(ca_key, hashes.SHA256()).public_bytes(pem))
+    chain.write_bytes(server.sign(ca_key, hashes.SHA256()).public_bytes(pem))
+    plain = serialization.NoEncryption()
+    private.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, private)
+    return public, context
+
+
+def test_certificates_are_checked_with_the_users_own(
+    tmp_path: Path, private_ca: tuple[Path, ssl.SSLContext], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    public, context = private_ca
+    (tmp_path / "secure").mkdir()
+    with serving(Index(tmp_path / "secure", scheme="https"), context) as index:
+        path = make_wheel(index.packages, "alpha", "1.0")
+        target = Target("linux/amd64", "3.11")
+        settings = index.settings(certificate=public)
+        found = resolve(Requirements(("alpha",)), [target], project=project, index=settings)
+        with pytest.raises(DownloadFailed, match="certificate verify failed"):
+            fetch(found.selected[target], index.settings())
+        (wheel,) = wheels(found, target)
+        assert wheel.sha256 == sha256(path)
+        wheel.path.unlink()
+        trusting = index.settings(trusted_hosts=("127.0.0.1",))
+        assert fetch(found.selected[target], trusting)[found.selected[target][0]].is_file()
 
 
 @pytest.mark.skipif(

@@ -16,11 +16,13 @@ from fnpack.dependencies.errors import (
     ResolverMissing,
     UnsatisfiableRequirements,
 )
+from fnpack.dependencies.fetch import fetch
 from fnpack.dependencies.index import PackageIndex
 from fnpack.dependencies.lock import Mode, Requirements, lock
 from fnpack.dependencies.lockfile import Lock
+from fnpack.dependencies.selection import select
 from fnpack.dependencies.target import Target
-from package_index import Index, make_source, make_wheel
+from package_index import Index, make_source, make_wheel, sha256
 
 AMD64, ARM64 = Target("linux/amd64", "3.11"), Target("linux/arm64", "3.11")
 
@@ -219,8 +221,6 @@ def test_spoilt_lock_is_named_and_not_thrown_away(locked, project: Path, old: st
 def test_spoilt_packages_of_a_lock_are_told(locked) -> None:
     path = locked("alpha").path
     path.write_text(path.read_text().replace("sha256 = ", "sha = "))
-    from fnpack.dependencies.selection import select
-
     with pytest.raises(DependencyError, match="sha256"):
         select(locked("alpha"), AMD64)
 
@@ -261,3 +261,25 @@ def test_login_reaches_neither_lock_nor_error(locked, index: Index) -> None:
     with pytest.raises(DependencyError) as caught:
         locked("alpha", "beta", settings=index.settings(index_url=index.with_login("me:wr0ng")))
     assert "wr0ng" not in str(caught.value)
+
+
+def test_signature_in_an_address_is_not_locked(locked, make_index, clean_user: Path) -> None:
+    signed = make_index("signed")
+    path = make_wheel(signed.packages, "alpha", "3.0")
+
+    def only_signed(handler) -> bool:
+        if handler.path == "/simple/alpha/":
+            link = f'<a href="/files/{path.name}?sig=s3cret#sha256={sha256(path)}">{path.name}</a>'
+            handler.answer(link.encode(), headers={"Content-Type": "text/html"})
+        elif handler.path == f"/files/{path.name}?sig=s3cret":
+            handler.file(path)
+        else:
+            handler.answer(b"", status=403)
+        return True
+
+    signed.faults.append(only_signed)
+    target = Target("linux/amd64", "3.11")
+    found = locked("alpha", settings=signed.settings())
+    assert "s3cret" not in found.text
+    (one,) = select(found, target)
+    assert sha256(fetch([one], signed.settings())[one]) == one.sha256
