@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
+from urllib.parse import urlsplit
 
 BLOCK_BYTES = 64 * 1024
 
@@ -20,7 +21,8 @@ class Fault:
     """What happens to the next `times` requests of a kind, after `skip` of them passed.
 
     One of: `status` is answered (with `headers` and `body`) without asking the server; the connection is `cut` after so
-    many bytes of the request's body were handed on; the answer is `truncated` after so many bytes.
+    many bytes of the request's body were handed on; the answer is `truncated` after so many bytes. `is_kept` makes a
+    cut one that the server keeps the bytes of, and tells so when it is asked, as OCI's specification has it.
     """
 
     method: str
@@ -31,6 +33,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     cut: int | None = None
+    is_kept: bool = False
     truncated: int | None = None
     seen: int = 0
 
@@ -52,6 +55,7 @@ class FaultProxy:
         self.headers: list[dict[str, str]] = []
         self.changes: list[Callable[[str, str, dict[str, str]], None]] = []  # may change an answer's headers
         self.faults: list[Fault] = []
+        self.uploads: dict[str, str] = {}  # path of an upload -> the target that the server knows it by now
         self.lock = threading.Lock()
         proxy = self
 
@@ -148,18 +152,21 @@ class _Handler(BaseHTTPRequestHandler):
         if self._upstream is None:
             self._upstream = http.client.HTTPConnection(self.owner.upstream, timeout=30)
         upstream = self._upstream
-        upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in self.headers.items():
-            upstream.putheader(name, value)  # the Host is ours, so that the server names us in its Location
-        upstream.endheaders()
         left, cut = int(self.headers.get("Content-Length") or 0), fault.cut if fault else None
+        is_kept = cut is not None and fault is not None and fault.is_kept
+        target = self.owner.uploads.get(self._upload, self.path) if self.command == "GET" else self.path
+        upstream.putrequest(self.command, target, skip_host=True, skip_accept_encoding=True)
+        for (
+            name,
+            value,
+        ) in self.headers.items():  # the Host is ours, so that the server names us in its Location
+            shorter = is_kept and name.lower() == "content-length"
+            upstream.putheader(name, str(cut) if shorter else value)
+        upstream.endheaders()
         handed_on = 0
         while left or cut == 0:
             if cut is not None and handed_on >= cut:
-                upstream.close()
-                self._upstream = None
-                self.connection.shutdown(socket.SHUT_RDWR)
-                self.close_connection = True
+                self._break_off(upstream, is_kept=is_kept)
                 return
             block = self.rfile.read(min(left, BLOCK_BYTES, cut - handed_on if cut else left))
             upstream.send(block)
@@ -168,6 +175,21 @@ class _Handler(BaseHTTPRequestHandler):
             with self.owner.lock:
                 self.owner.sent_bytes += len(block)
         self._answer(upstream.getresponse(), fault)
+
+    def _break_off(self, upstream: http.client.HTTPConnection, *, is_kept: bool) -> None:
+        if is_kept:
+            response = upstream.getresponse()
+            response.read()
+            location = urlsplit(response.headers["Location"])
+            self.owner.uploads[self._upload] = f"{location.path}?{location.query}"
+        upstream.close()
+        self._upstream = None
+        self.connection.shutdown(socket.SHUT_RDWR)
+        self.close_connection = True
+
+    @property
+    def _upload(self) -> str:
+        return self.path.partition("?")[0]
 
     def _answer(self, response: http.client.HTTPResponse, fault: Fault | None) -> None:
         headers = {

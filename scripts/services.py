@@ -189,10 +189,16 @@ class Registry(Service):
     listeners = 1
 
     def __init__(
-        self, location: Path | None = None, *, auth: str = "", certificate: tuple[Path, Path] | None = None
+        self,
+        location: Path | None = None,
+        *,
+        auth: str = "",
+        certificate: tuple[Path, Path] | None = None,
+        port: int | None = None,
     ) -> None:
         """`auth` is the section of that name in the registry's configuration, `certificate` a chain and its key."""
         super().__init__(location)
+        self.ports = [port] if port else []
         self.auth, self.certificate = auth, certificate
 
     def command(self) -> list[str]:  # noqa: D102

@@ -185,6 +185,13 @@ def registry_factory() -> Iterator[Callable[..., Registry]]:
         one.close()
 
 
+@pytest.fixture(scope="session")
+def skopeo() -> str:
+    """The program that copies and inspects images, written by others."""
+    found = shutil.which("skopeo")
+    return found or missing("skopeo is not installed (Debian: skopeo)")
+
+
 @pytest.fixture
 def locked_registry(registry_factory: Callable[..., Registry], tmp_path: Path) -> str:
     """A registry that only `robot` with the password `correct-horse` may use, by Basic authentication."""

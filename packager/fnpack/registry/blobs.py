@@ -21,14 +21,14 @@ _LARGEST_SMALL_BYTES = 8 * 1024 * 1024  # configs are some KB
 
 
 def has_blob(registry: Registry, repository: str, digest: str, scopes: Scopes) -> bool:
-    """Whether the repository has a blob."""
+    """Whether the repository has a blob that would be pushed to it."""
     response = registry.request(
         "HEAD",
         path_of(repository, "blobs", digest),
         repository=repository,
         scopes=scopes,
         expect=(200, 404),
-        action="looking into",
+        action="a push to",
     )
     response.close()
     return response.status == 200

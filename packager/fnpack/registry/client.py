@@ -183,10 +183,11 @@ class Registry:
         """Send with the login that is known; on a 401 with the one that it asks for, once."""
         if not self._is_ours(request.address):
             return self._send(_with(request, None))
+        wider = merged([*scopes, *self.intended])
         try:
-            return self._with_login(request, repository, merged([*scopes, *self.intended]), action)
+            return self._with_login(request, repository, wider, action)
         except RegistryUnauthorised:
-            if not self.intended - scopes:
+            if wider == scopes:
                 raise
             self.intended = frozenset()  # a token server may refuse all for one thing that is not allowed
             return self._with_login(request, repository, scopes, action)

@@ -56,9 +56,9 @@ def tokens(tmp_path: Path) -> Iterator[TokenServer]:
 
 
 @pytest.fixture
-def token_registry(start_registry: Callable[..., RegistryService], tokens: TokenServer) -> str:
+def token_registry(registry_factory: Callable[..., RegistryService], tokens: TokenServer) -> str:
     """A registry that asks for the tokens of `tokens`."""
-    return start_registry(auth=tokens.auth).address
+    return registry_factory(auth=tokens.auth).address
 
 
 @pytest.fixture
