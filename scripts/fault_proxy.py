@@ -51,6 +51,7 @@ class FaultProxy:
     def __init__(self, upstream: str, delay_s: float = 0.0) -> None:
         self.upstream, self.delay_s = upstream, delay_s
         self.requests: list[tuple[str, str]] = []
+        self.connections = 0
         self.sent_bytes = 0  # of request bodies
         self.headers: list[dict[str, str]] = []
         self.changes: list[Callable[[str, str, dict[str, str]], None]] = []  # may change an answer's headers
@@ -111,6 +112,8 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self._upstream: http.client.HTTPConnection | None = None
+        with self.owner.lock:
+            self.owner.connections += 1
         time.sleep(self.owner.delay_s)  # a connection costs a round trip too
 
     def finish(self) -> None:

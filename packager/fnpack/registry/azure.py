@@ -31,6 +31,10 @@ def directory_token(settings: RegistrySettings) -> str:
         from azure.identity import DefaultAzureCredential
     except ImportError:
         raise NoDirectoryToken("azure-identity is not installed: pip install 'fnpack[identity]'") from None
+    import logging
+
+    # its warnings say on many lines what the error says on one
+    logging.getLogger("azure.identity").setLevel(logging.ERROR)
     try:
         with DefaultAzureCredential(process_timeout=20) as credential:
             return credential.get_token(_SCOPE).token

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 
 from fnpack.registry.errors import RegistryError
@@ -35,6 +34,8 @@ class Backoff:
         ):
             error.may_pass = False  # so that nobody further out tries it again
             raise error
+        import random  # costs some ms, which a push that does not fail need not spend
+
         longest = min(self._settings.first_pause_s * 2 ** (self.failures - 1), self._settings.longest_pause_s)
         jittered = longest * random.uniform(0.5, 1)  # noqa: S311 - spreads clients out, hides nothing
         if self._cancelled.wait(max(jittered, asked_s)):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from fnpack.oci.content import BytesContent, Content, Descriptor, FileContent
+from fnpack.registry.atomic import replacing
 from fnpack.registry.blobs import open_blob, read_blob
 from fnpack.registry.client import Registries
 from fnpack.registry.errors import CacheUnwritable, ManifestInvalid, PlatformMissing
@@ -191,7 +189,7 @@ class _Blobs:
         if path is None:
             return
         head = kind.encode("ascii", "replace") + b"\n" if is_manifest else b""
-        with suppress(OSError), _replacing(path) as file:
+        with suppress(OSError), replacing(path) as file:
             file.write(head + content.data)
 
     def fetch(self, descriptor: Descriptor, stream: BinaryIO) -> BinaryIO:
@@ -199,7 +197,7 @@ class _Blobs:
         path = self._path(descriptor.digest)
         assert path is not None
         try:
-            with _replacing(path) as file:
+            with replacing(path) as file:
                 while block := stream.read(_BLOCK_BYTES):
                     file.write(block)
             return path.open("rb")
@@ -214,18 +212,3 @@ class _Blobs:
             return None
         algorithm, _, value = digest.partition(":")
         return self.folder / algorithm / f"{value}{ending}"
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes its name when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".part-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield cast("BinaryIO", file)
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise

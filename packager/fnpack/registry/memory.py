@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
+
+from fnpack.registry.atomic import replacing
 
 _KNOWN_FOR_S = 24 * 3600.0  # a registry may collect what no manifest names any more
 
@@ -37,18 +37,8 @@ class Memory:
         """Keep it, whole or not at all; a folder that cannot be written keeps nothing."""
         if self._folder is None:
             return
-        path = self._folder / name
-        temporary = None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # its mode is 0600
-            with os.fdopen(handle, "w") as file:
-                json.dump(content, file)
-            Path(temporary).replace(path)
-        except OSError:
-            if temporary is not None:
-                with contextlib.suppress(OSError):
-                    Path(temporary).unlink()
+        with contextlib.suppress(OSError), replacing(self._folder / name) as file:
+            file.write(json.dumps(content).encode())
 
     def remove(self, name: str) -> None:
         """Forget it."""

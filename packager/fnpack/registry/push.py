@@ -120,11 +120,15 @@ class _Push:
         """Bring all blobs there, each once, the largest first."""
         self.count.clear()
         different = {content.descriptor.digest: (content, title) for content, title in blobs}
-        ordered = sorted(different.values(), key=lambda blob: -blob[0].descriptor.size_bytes)
+        for digest, (content, title) in different.items():
+            if digest in known:
+                with self._step(title, content) as step:
+                    step.detail, step.is_cached = "known", True
+                self.count["known"] += 1
+        unknown = [blob for digest, blob in different.items() if digest not in known]
+        unknown.sort(key=lambda blob: -blob[0].descriptor.size_bytes)
         in_parallel(
-            lambda blob, stopped: self._blob(*blob, known, stopped),
-            ordered,
-            self._registries.settings.workers,
+            lambda blob, stopped: self._blob(*blob, stopped), unknown, self._registries.settings.workers
         )
 
     def manifest(self, manifest: BytesContent, tags: Sequence[str]) -> None:
@@ -132,7 +136,7 @@ class _Push:
         names = dict.fromkeys([*([self._target.tag] if self._target.tag else []), *tags])
         targets = [self._target.tagged(tag) for tag in names if tag]
         for target in targets or [self._target.at(manifest.descriptor.digest)]:
-            with self._step(f"push {target}", manifest.descriptor.size_bytes) as step:
+            with self._step(str(target), manifest) as step:
                 self._lists_referrers = put_manifest(self._registries, target, manifest, self._scopes)
                 step.detail = manifest.descriptor.digest
 
@@ -146,13 +150,9 @@ class _Push:
             **{state: self.count[state] for state in ("pushed", "mounted", "present", "known")},
         )
 
-    def _blob(self, content: Content, title: str, known: frozenset[str], stopped: threading.Event) -> None:
-        descriptor = content.descriptor
-        with self._step(f"push {title or descriptor.digest[:19]}", descriptor.size_bytes) as step:
-            if descriptor.digest in known:
-                state: BlobState = "known"
-            else:
-                state = self._bring(content, step.at, stopped)
+    def _blob(self, content: Content, title: str, stopped: threading.Event) -> None:
+        with self._step(title, content) as step:
+            state = self._bring(content, step.at, stopped)
             step.detail, step.is_cached = state, state != "pushed"
         with self._lock:
             self.count[state] += 1
@@ -175,8 +175,9 @@ class _Push:
             with self._lock:
                 self._sent_bytes += upload.sent_bytes
 
-    def _step(self, name: str, total_bytes: int) -> _Step:
-        return _Step(name, total_bytes, self._tell)
+    def _step(self, title: str, content: Content) -> _Step:
+        descriptor = content.descriptor
+        return _Step(f"push {title or descriptor.digest[:19]}", descriptor.size_bytes, self._tell)
 
     def _tell(self, event: ProgressEvent) -> None:
         with self._lock:

@@ -10,9 +10,12 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fnpack.config.image_names import registry_name
-from fnpack.spec import RegistryLogin
+
+if TYPE_CHECKING:
+    from fnpack.spec import RegistryLogin
 
 MIB = 1024 * 1024
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -104,6 +107,8 @@ def _variable_login(env: Mapping[str, str]) -> RegistryLogin | None:
     username, password = env.get("FNPACK_REGISTRY_USERNAME"), env.get("FNPACK_REGISTRY_PASSWORD")
     if not username or not password:
         return None
+    from fnpack.spec import RegistryLogin
+
     return RegistryLogin(env.get("FNPACK_REGISTRY_ADDRESS", ""), username, password)
 
 

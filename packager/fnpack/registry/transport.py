@@ -6,7 +6,6 @@ It knows no registry's API, no login and no second try. http.client and ssl are 
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -115,7 +114,7 @@ class Response:
 
     def close(self) -> None:
         """Give the connection up, or back where the body was read to its end."""
-        self._end(reusable=self._raw.isclosed())
+        self._end(reusable=self._raw.isclosed() or self._raw.length == 0)
 
     def _read(self, limit: int) -> bytes:
         import http.client
@@ -139,8 +138,7 @@ class Response:
 
     def _end(self, *, reusable: bool) -> None:
         done, self._done = self._done, lambda _: None
-        if not reusable:
-            self._raw.close()
+        self._raw.close()
         done(reusable and not self._raw.will_close)
 
 
@@ -182,6 +180,7 @@ class Transport:
 
     def speaks_tls(self, host: str, port: int) -> bool:
         """Whether a TLS handshake succeeds there, whoever's certificate it is."""
+        import socket
         import ssl
 
         from fnpack.registry.trust import context_for
@@ -198,6 +197,8 @@ class Transport:
 
     def close(self) -> None:
         """End all connections, also those that another thread waits on."""
+        import socket
+
         with self._lock:
             self._closed = True
             connections = [*self._busy, *(one for idle in self._idle.values() for one in idle)]
@@ -331,6 +332,8 @@ def _send(connection: HTTPConnection, body: Body) -> None:
 
 
 def _unreachable(address: Address, error: Exception) -> RegistryUnreachable:
+    import socket
+
     if isinstance(error, socket.gaierror):
         again = error.errno == socket.EAI_AGAIN
         return RegistryUnreachable(

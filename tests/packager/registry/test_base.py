@@ -181,3 +181,14 @@ def test_importing_the_package_is_cheap() -> None:
     assert not [
         name for name in loaded if name.startswith(("docker", "requests", "urllib3", "azure", "click"))
     ]
+
+
+def test_one_connection_serves_all_requests_of_a_thread(proxy: FaultProxy, settings: Settings) -> None:
+    target = reference(proxy.address)
+    with Registries(settings(workers=1)) as client:
+        push_image(target, **MADE.parts, registries=client)
+        base = RegistryBase(target, client)
+        base.config()
+        assert base.layers()[0].open().read() == b"one" * 1000
+    assert len(proxy.requests) > 8
+    assert proxy.connections == 1
