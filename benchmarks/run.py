@@ -15,6 +15,7 @@ import blob_throughput
 import http_throughput
 import image
 import queue_throughput
+import registry_push
 import start
 from measure import ROOT, Table, machine
 
@@ -25,6 +26,7 @@ PARTS = {
     "queue": queue_throughput.run,
     "http": http_throughput.run,
     "image": image.run,
+    "registry": registry_push.run,
 }
 
 

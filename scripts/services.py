@@ -182,11 +182,24 @@ class Azurite(Service):
 
 
 class Registry(Service):
-    """An image registry on the loopback, which Docker reaches without TLS."""
+    """An image registry on the loopback, which Docker reaches without TLS unless it is given a certificate."""
 
     name = "registry"
     listening = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
     listeners = 1
+
+    def __init__(
+        self,
+        location: Path | None = None,
+        *,
+        auth: str = "",
+        certificate: tuple[Path, Path] | None = None,
+        port: int | None = None,
+    ) -> None:
+        """`auth` is the section of that name in the registry's configuration, `certificate` a chain and its key."""
+        super().__init__(location)
+        self.ports = [port] if port else []
+        self.auth, self.certificate = auth, certificate
 
     def command(self) -> list[str]:  # noqa: D102
         program = shutil.which("docker-registry") or shutil.which("registry")
@@ -196,11 +209,15 @@ class Registry(Service):
             )
         configuration = self.work / "config.yml"
         data = self.location or self.work / "data"
+        tls = ""
+        if self.certificate:
+            tls = f", tls: {{certificate: {self.certificate[0]}, key: {self.certificate[1]}}}"
         configuration.write_text(
             "version: 0.1\n"
             "log: {level: info, accesslog: {disabled: true}}\n"
             f"storage: {{filesystem: {{rootdirectory: {data}}}, delete: {{enabled: true}}}}\n"
-            f'http: {{addr: "127.0.0.1:{self.ports[0] if self.ports else 0}", secret: loopback}}\n'
+            f'http: {{addr: "127.0.0.1:{self.ports[0] if self.ports else 0}", secret: loopback{tls}}}\n'
+            + (f"auth: {self.auth}\n" if self.auth else "")
         )
         return [program, "serve", str(configuration)]
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
 from hypothesis import settings
@@ -34,7 +34,7 @@ settings.register_profile("quick", max_examples=10)
 T = TypeVar("T")
 NEEDS = {
     "azurite": {"azurite", "azurite_factory"},
-    "registry": {"registry", "locked_registry"},
+    "registry": {"registry", "registry_factory"},
     "docker": {"docker_engine", "debian_base"},
 }
 
@@ -167,36 +167,36 @@ def wait_until() -> Callable[..., object]:
 
 
 @pytest.fixture
-def locked_registry(
-    free_port: Callable[[], int], wait_until: Callable[..., object], tmp_path: Path
-) -> Iterator[str]:
-    """A registry that only `robot` with the password `correct-horse` may use."""
-    for tool in ("docker-registry", "htpasswd"):
-        if not shutil.which(tool):
-            missing(f"{tool} is not installed (Debian: docker-registry, apache2-utils)")
-    folder, port = tmp_path / "locked", free_port()
-    folder.mkdir()
-    subprocess.run(
-        ["htpasswd", "-Bbc", folder / "users", "robot", "correct-horse"], check=True, capture_output=True
-    )
-    (folder / "config.yml").write_text(
-        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
-        f"http: {{addr: 127.0.0.1:{port}}}\nauth: {{htpasswd: {{realm: test, path: {folder}/users}}}}\n"
-    )
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(["docker-registry", "serve", folder / "config.yml"], stdout=log, stderr=log)
-    try:
-        wait_until(lambda: listens(port), timeout_s=20)
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(10)
+def registry_factory() -> Iterator[Callable[..., Registry]]:
+    """Starts private registries: `registry_factory(auth="...", certificate=(chain, key))`, as `Registry` takes them."""
+    running: list[Registry] = []
+
+    def start(**options: Any) -> Registry:
+        one = Registry(**options)
+        running.append(one)
+        try:
+            one.start()
+        except UnavailableError as reason:
+            missing(reason)
+        return one
+
+    yield start
+    for one in running:
+        one.close()
 
 
-def listens(port: int) -> bool:
-    """Whether something on this machine takes connections at `port`."""
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
+@pytest.fixture(scope="session")
+def skopeo() -> str:
+    """The program that copies and inspects images, written by others."""
+    found = shutil.which("skopeo")
+    return found or missing("skopeo is not installed (Debian: skopeo)")
+
+
+@pytest.fixture
+def locked_registry(registry_factory: Callable[..., Registry], tmp_path: Path) -> str:
+    """A registry that only `robot` with the password `correct-horse` may use, by Basic authentication."""
+    if not shutil.which("htpasswd"):
+        missing("htpasswd is not installed (Debian: apache2-utils)")
+    users = tmp_path / "registry-users"
+    subprocess.run(["htpasswd", "-Bbc", users, "robot", "correct-horse"], check=True, capture_output=True)
+    return registry_factory(auth=f"{{htpasswd: {{realm: test, path: {users}}}}}").address

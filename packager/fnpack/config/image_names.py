@@ -7,6 +7,8 @@ import re
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?"
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+DOCKER_HUB = "docker.io"
+_HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
 _IMAGE = re.compile(rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*(?::{_TAG})?(?:@[a-z0-9]+:[0-9a-f]{{32,}})?")
 
 
@@ -14,6 +16,12 @@ def registry_of(image: str) -> str | None:
     """The registry in an image's name, or None if it names none (Docker Hub, then)."""
     first, slash, _ = image.partition("/")
     return first if slash and ("." in first or ":" in first or first == "localhost") else None
+
+
+def registry_name(address: str) -> str:
+    """One spelling for a registry's address: no scheme, no path, Docker Hub under one name."""
+    host = address.split("://", 1)[-1].split("/", 1)[0].lower()
+    return DOCKER_HUB if host in _HUB_NAMES else host
 
 
 def fault_of_image(image: str) -> str | None:

@@ -6,13 +6,12 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypedDict, cast
 
+from fnpack.config import image_names
+from fnpack.config.image_names import DOCKER_HUB, registry_name
 from fnpack.spec import RegistryLogin
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
-
-DOCKER_HUB = "docker.io"
-_HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
 
 
 class AuthConfig(TypedDict, total=False):
@@ -26,15 +25,7 @@ class AuthConfig(TypedDict, total=False):
 
 def registry_of(reference: str) -> str:
     """The registry that an image reference names: `docker.io` when it names none."""
-    from docker.auth import split_repo_name
-
-    return registry_name(str(split_repo_name(reference)[0]))
-
-
-def registry_name(address: str) -> str:
-    """One spelling for a registry's address: no scheme, no path, Docker Hub under one name."""
-    host = address.split("://", 1)[-1].split("/", 1)[0].lower()
-    return DOCKER_HUB if host in _HUB_NAMES else host
+    return registry_name(image_names.registry_of(reference) or DOCKER_HUB)
 
 
 def login_for(api: APIClient, registry: str, logins: Sequence[RegistryLogin]) -> AuthConfig:

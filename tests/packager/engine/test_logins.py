@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from fnpack.engine.logins import login_for, registry_name, registry_of
+from fnpack.config.image_names import registry_name
+from fnpack.engine.logins import login_for, registry_of
 from fnpack.spec import RegistryLogin
 
 if TYPE_CHECKING:
