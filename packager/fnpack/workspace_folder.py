@@ -78,7 +78,9 @@ def find(start: Path, *, make: bool = True) -> WorkspaceFolder | None:
     places = Places.read()
     if places.workspace is not None:
         folder = places.workspace if places.workspace.name == FOLDER else places.workspace / FOLDER
-        return _with_places(load(folder), places)
+        if (folder / FILE).is_file():
+            return _with_places(load(folder), places)
+        return _with_places(create(folder, folder.parent.name or "default"), places) if make else None
     for parent in (start.absolute(), *start.absolute().parents):
         if (parent / FOLDER / FILE).is_file() and parent / FOLDER != places.home:
             return _with_places(load(parent / FOLDER), places)
@@ -144,6 +146,19 @@ def known() -> Iterator[WorkspaceFolder]:
     for file in sorted((Places.read().home / "known").glob("*.txt")):
         with suppress(WorkspaceException, OSError):
             yield load(Path(file.read_text("utf-8").strip()))
+
+
+def from_azure_ml_config(path: Path) -> WorkspaceFolder:
+    """The workspace that an Azure ML `config.json` means: `.fnpack` beside it. Raises WorkspaceException."""
+    facts = azure_ml_config(path)
+    if facts is None:
+        raise WorkspaceException(
+            f"{path} is no Azure ML configuration of a workspace",
+            hint="it is JSON with `subscription_id`, `resource_group` and `workspace_name`",
+        )
+    folder = path.absolute().parent
+    beside = folder.parent if folder.name in (".azureml", "aml_config") else folder
+    return _with_places(_beside(beside, facts), Places.read())
 
 
 def azure_ml_config(path: Path) -> dict[str, str] | None:

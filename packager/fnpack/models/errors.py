@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from fnpack.exceptions import ModelNotFoundException, WebserviceException
 
@@ -56,11 +56,19 @@ class MlflowError(WebserviceException):
     code = "FN516"
 
 
-def not_found(model_id: str, known: Iterable[str] = ()) -> ModelNotFoundException:
-    """The error for a model that is not there, with what may have been meant."""
+def not_found(model_id: str, known: Collection[tuple[str, int]] = ()) -> ModelNotFoundException:
+    """The error for a model that is not there, with what may have been meant of the `known` names and versions."""
     from fnpack.config.suggest import did_you_mean
 
-    near = did_you_mean(model_id.partition(":")[0], tuple(known))
+    name = model_id.partition(":")[0]
+    versions = sorted(version for other, version in known if other == name)
+    if versions:
+        shown = ", ".join(map(str, versions[-5:]))
+        near: str | None = (
+            f"its versions are {shown}" if len(versions) < 6 else f"its last versions are {shown}"
+        )
+    else:
+        near = did_you_mean(name, tuple(other for other, _ in known))
     return ModelNotFoundException(
         f"ModelNotFound: the registry holds no model `{model_id}`" + (f"; {near}" if near else ""),
         hint="`fnpack model list` shows what it holds",

@@ -62,8 +62,10 @@ class LocalRegistry:
             found = _find(database, name, version) if database is not None else None
             if found is not None:
                 return found
-            names = [] if database is None else [row[0] for row in database.execute("select name from names")]
-        raise not_found(name if version is None else f"{name}:{version}", names)
+            known = (
+                [] if database is None else database.execute("select name, version from models").fetchall()
+            )
+        raise not_found(name if version is None else f"{name}:{version}", known)
 
     def records(self, name: str | None = None) -> Sequence[ModelRecord]:
         """All models, or those of one name: by name, the newest version first."""

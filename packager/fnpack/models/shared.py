@@ -92,7 +92,7 @@ class SharedRegistry:
             if revision is not None and not revision.deleted:
                 return revision.record
         model_id = name if version is None else f"{name}:{version}"
-        raise not_found(model_id, {record.name for record in self.records()})
+        raise not_found(model_id, [(record.name, record.version) for record in self.records()])
 
     def records(self, name: str | None = None) -> Sequence[ModelRecord]:
         """All models, or those of one name: by name, the newest version first."""
