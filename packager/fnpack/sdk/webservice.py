@@ -5,8 +5,10 @@ from __future__ import annotations
 import builtins
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
+from fnpack.config.deployment import read_deployment_config
 from fnpack.exceptions import UserErrorException, WebserviceException
 from fnpack.sdk.inference_config import InferenceConfig
 from fnpack.sdk.model import Model
@@ -40,6 +42,11 @@ class LocalWebserviceDeploymentConfiguration:
     def __init__(self, port: int | None = None) -> None:
         self.port = port
         self.validate_configuration()
+
+    @classmethod
+    def from_file(cls, path: str) -> LocalWebserviceDeploymentConfiguration:
+        """What a deploymentconfig.json says. Raises ConfigurationError for one that is not for a local service."""
+        return cls(read_deployment_config(Path(path)).port)
 
     def validate_configuration(self) -> None:
         """Raise UserErrorException unless the port can be one."""
