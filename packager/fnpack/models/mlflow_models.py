@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fnpack.config import redact
 from fnpack.models.claims import claimed
+from fnpack.models.content import digest_of
 from fnpack.models.errors import MlflowError
 from fnpack.progress import Progress, ProgressEvent
 from fnpack.spec import ModelSource
@@ -49,11 +50,18 @@ def fetch(uri: str, folder: Path, progress: Progress) -> ModelSource:
         inside = found.relative_to(target) if found.is_relative_to(target) else Path()
         if not any(path.is_file() for path in target.rglob("*")):
             raise MlflowError(f"{uri} holds no file", hint="check the name with `mlflow artifacts list`")
-        shutil.rmtree(home, ignore_errors=True)
-        home.parent.mkdir(parents=True, exist_ok=True)
-        (staging / "model").rename(home)
+        if _digests(staging / "model") != _digests(home):  # else another build may be reading it
+            shutil.rmtree(home, ignore_errors=True)
+            home.parent.mkdir(parents=True, exist_ok=True)
+            (staging / "model").rename(home)
     progress(ProgressEvent(step, "done"))
-    return ModelSource(name, home / name / inside, version)
+    path = home / name / inside
+    return ModelSource(_as_name(path.stem) if path.is_file() else name, path, version)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): digest_of(path)[0] for path in files}
 
 
 def _resolved(uri: str) -> tuple[str, str, str]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from fnpack.config.registered import CONDA_FILE, DEFINITION, FOLDER
 from fnpack.config.requirements import read_requirements
 from fnpack.exceptions import UserErrorException
 from fnpack.sdk.conda_dependencies import CondaDependencies
@@ -21,8 +22,6 @@ from fnpack.sdk.workspace import Workspace
 
 # In SDK v1 the names of Microsoft's images; here: the base image that fnpack chooses itself.
 DEFAULT_CPU_IMAGE: str | None = None
-DEFINITION = "azureml_environment.json"
-CONDA_FILE = "conda_dependencies.yml"
 DOCKERFILE = "BaseDockerfile"
 _RESERVED = ("microsoft", "azureml")
 _MINIMAL = "AzureML-Minimal"
@@ -157,7 +156,7 @@ class Environment:
     @staticmethod
     def list(workspace: Workspace) -> dict[str, Environment]:
         """The latest version of each registered environment, by name."""
-        root = workspace.path / "environments"
+        root = workspace.path / FOLDER
         names = sorted(path.name for path in root.iterdir() if _versions(path)) if root.is_dir() else []
         return {name: Environment.get(workspace, name) for name in names}
 
@@ -194,7 +193,7 @@ class Environment:
         return found
 
     def save_to_directory(self, path: str, overwrite: bool = False) -> None:
-        """Write the environment to a folder that other programs can read. A registry's password is left out."""
+        """Write the environment to a folder that other programs can read. The login of a registry is left out."""
         folder = Path(path)
         if folder.exists() and not overwrite:
             raise UserErrorException(f"{folder} exists", hint="choose another folder, or overwrite=True")
@@ -204,8 +203,7 @@ class Environment:
         python = dict(data["python"])  # type: ignore[call-overload]
         python.pop("condaDependencies")
         dockerfile = docker.pop("baseDockerfile")
-        if docker["baseImageRegistry"] is not None:
-            docker["baseImageRegistry"] = {**docker["baseImageRegistry"], "password": None}
+        docker["baseImageRegistry"] = without_login(self)
         text = json.dumps({**data, "python": python, "docker": docker}, indent=4)
         (folder / DEFINITION).write_text(text + "\n", "utf-8")
         if conda is not None and self.python.conda_dependencies_file is None:
@@ -285,8 +283,7 @@ class Environment:
 
     def _comparable(self) -> str:
         data = self._to_json()
-        registry = self.docker.base_image_registry
-        docker = {**self.docker._to_json(), "baseImageRegistry": [registry.address, registry.username]}
+        docker = {**self.docker._to_json(), "baseImageRegistry": without_login(self)}
         return json.dumps({**data, "version": None, "docker": docker}, sort_keys=True)
 
 
@@ -307,8 +304,14 @@ def _from_json(data: Mapping[str, object]) -> Environment:
     return found
 
 
+def without_login(environment: Environment) -> dict[str, str] | None:
+    """The registry of the base image without its login."""
+    address = environment.docker.base_image_registry.address
+    return None if address is None else {"address": address}
+
+
 def _home(workspace: Workspace, name: str) -> Path:
-    return workspace.path / "environments" / _safe(name)
+    return workspace.path / FOLDER / _safe(name)
 
 
 def _safe(name: str) -> str:

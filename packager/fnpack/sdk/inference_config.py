@@ -16,7 +16,7 @@ from fnpack.config.project import ProjectSettings, RawSettings, merge
 from fnpack.exceptions import UserErrorException
 from fnpack.sdk.conda_dependencies import CondaDependencies
 from fnpack.sdk.container_registry import ContainerRegistry
-from fnpack.sdk.environment import Environment
+from fnpack.sdk.environment import Environment, without_login
 from fnpack.spec import ModelSource, RegistryLogin
 
 CONFIG = "inferenceconfig.json"
@@ -115,8 +115,7 @@ class InferenceConfig:
         """Write the configuration as an inferenceconfig.json with absolute paths, without a registry's login."""
         environment = self.environment._to_json()
         docker = dict(environment["docker"])  # type: ignore[call-overload]
-        address = self.environment.docker.base_image_registry.address
-        docker["baseImageRegistry"] = None if address is None else {"address": address}
+        docker["baseImageRegistry"] = without_login(self.environment)
         python = dict(environment["python"])  # type: ignore[call-overload]
         file = python.get("condaDependenciesFile")
         if isinstance(file, str):
