@@ -95,6 +95,8 @@ def write_examples(formatter: click.HelpFormatter, examples: str) -> None:
         "build": ("fnpack.cli.build:build", "turn model, script and configuration into an image"),
         "run": ("fnpack.cli.run:run_command", "run a function-app directory, without an image"),
         "invoke": ("fnpack.cli.invoke:invoke", "send input to a running function and print its output"),
+        "model": ("fnpack.cli.model:model", "keep models by name and version"),
+        "migrate": ("fnpack.cli.migrate:migrate", "rewrite the imports of code for Azure ML SDK v1"),
         "host": ("fnpack.cli.host:host", "run a function app with the conventions of Azure's `func`"),
     },
     examples=EXAMPLES,

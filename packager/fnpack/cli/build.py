@@ -40,7 +40,12 @@ EXAMPLES = """\
     "--entry-script", metavar="FILE", help="Scoring script with init() and run(). [default: score.py]"
 )
 @click.option("--source-directory", metavar="DIR", help="Folder to ship whole, with the entry script in it.")
-@click.option("--model", multiple=True, metavar="[NAME=]PATH", help="Model file or folder; repeatable.")
+@click.option(
+    "--model",
+    multiple=True,
+    metavar="[NAME=]MODEL",
+    help="Model file or folder, NAME[:VERSION] of the registry, or models:/... of MLflow; repeatable.",
+)
 @click.option(
     "--inference-config",
     metavar="FILE",
@@ -122,6 +127,7 @@ def build(  # noqa: PLR0917 - click passes them by name
     from fnpack.config.build import complete
     from fnpack.config.discovery import discover
     from fnpack.config.project import merge, read_project
+    from fnpack.models.references import ModelFinder
 
     if app_dir and context_dir:
         raise click.UsageError("--app-only and --dockerfile-only exclude each other")
@@ -130,7 +136,8 @@ def build(  # noqa: PLR0917 - click passes them by name
     terminal = Terminal(as_json=as_json, debug=debug)
     # Paths on the command line start here, defaults such as score.py in the project.
     raw = merge(read_project(project.absolute()), os.environ, options, cwd=Path.cwd())
-    settings = complete(discover(replace(raw, cwd=project.absolute()), project.absolute()))
+    raw = discover(replace(raw, cwd=project.absolute()), project.absolute())
+    settings = complete(raw, ModelFinder(project.absolute(), terminal.progress))
     settings = replace(settings, lock_mode="upgrade" if upgrade else "locked" if locked else "reuse")
     for note in (*settings.app.environment.notes, *_path_notes(settings)):
         terminal.warn(note)

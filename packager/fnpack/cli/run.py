@@ -27,6 +27,14 @@ EXAMPLES = """\
     type=click.IntRange(0, 65535),
     help="Port to listen on; 0 takes any free one. [default: 7071]",
 )
+@click.option(
+    "--deployment-config",
+    "--dc",
+    "deployment",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Deployment configuration of Azure ML SDK v1 with the port; --port wins.",
+)
 @click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--enable-auth", is_flag=True, help="Enforce function keys, as an image does.")
 @click.option(
@@ -38,6 +46,7 @@ EXAMPLES = """\
 def run_command(  # noqa: PLR0917 - click passes them by name
     appdir: Path,
     port: int | None,
+    deployment: Path | None,
     address: str,
     enable_auth: bool,
     log_format: str,
@@ -49,6 +58,11 @@ def run_command(  # noqa: PLR0917 - click passes them by name
 
     Settings come from the environment and from local.settings.json.
     """
+    if deployment is not None:
+        from fnpack.config.deployment import read_deployment_config
+
+        configured = read_deployment_config(deployment).port
+        port = configured or 0 if port is None else port
     return start(
         appdir,
         port=port,

@@ -14,7 +14,7 @@ from fnpack.config.inference import InferenceConfig, read_inference_config
 from fnpack.config.problems import Problems
 from fnpack.config.project import RawSettings
 from fnpack.config.requirements import read_requirements, without_server
-from fnpack.config.sources import absolute, find_models, find_script
+from fnpack.config.sources import ModelFinder, absolute, find_models, find_script
 from fnpack.config.suggest import did_you_mean_or_list, one_of
 from fnpack.config.trigger_options import complete_triggers
 from fnpack.errors import ConfigurationError
@@ -58,12 +58,15 @@ class _Given(NamedTuple):
     source: str
 
 
-def complete(raw: RawSettings) -> BuildSettings:
-    """Read, check and complete. Raises ConfigurationError with every problem of every file and option."""
+def complete(raw: RawSettings, finder: ModelFinder | None = None) -> BuildSettings:
+    """Read, check and complete. Raises ConfigurationError with every problem of every file and option.
+
+    `finder` finds the models that are not given by a path.
+    """
     problems = Problems()
     config = _inference_config(raw, problems)
     script, directory = find_script(raw, config, problems)
-    models = find_models(raw, problems)
+    models = find_models(raw, problems, finder)
     triggers = complete_triggers(raw, problems)
     environment = _environment(raw, config, problems)
     host = _host(raw, problems)

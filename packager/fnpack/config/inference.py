@@ -13,6 +13,7 @@ from fnpack.config.files import label
 from fnpack.config.json_text import read_json_object
 from fnpack.config.problems import Problems
 from fnpack.config.python_section import PYTHON_KEYS, read_python
+from fnpack.config.registered import registered_environment
 from fnpack.config.section import Section
 from fnpack.config.unused_sections import refuse_databricks, refuse_r, refuse_spark
 from fnpack.spec import Environment
@@ -78,6 +79,7 @@ def read_inference_config(path: Path) -> InferenceConfig:
     config = InferenceConfig(entry_script, source_directory, Environment(), folder, top.file)
     section = top.section("environment", _ENVIRONMENT_KEYS, _ENVIRONMENT_MOVED)
     if section is not None:
+        section = _registered(section, folder)
         config = _environment(section, config)
     problems.check()
     return config
@@ -109,6 +111,22 @@ def _environment(section: Section, config: InferenceConfig) -> InferenceConfig:
     )
 
 
+def _registered(section: Section, folder: Path) -> Section:
+    """The environment that a reference means, where the workspace of `folder` has it; else the section as it is."""
+    if not _is_reference(section):
+        return section
+    name, version = section.text("name"), section.text("version")
+    found = registered_environment(folder, name, version) if name is not None else None
+    if found is None:
+        return section
+    file, data = found
+    return Section(data, label(file), section.problems, known=_ENVIRONMENT_KEYS, moved=_ENVIRONMENT_MOVED)
+
+
+def _is_reference(section: Section) -> bool:
+    return bool(section.data) and set(section.data) <= {"name", "version", "assetId"}
+
+
 def _names(section: Section) -> None:
     """Check name, version and the like; they only mean something in a workspace."""
     name = section.text("name")
@@ -117,9 +135,11 @@ def _names(section: Section) -> None:
     if name is not None and name.casefold().startswith(("microsoft", "azureml")):
         what = f"`{name}` is a name that Azure ML keeps for its own environments"
         section.problem("name", what, "write the environment's contents here, under a name of your own")
-    elif section.data and set(section.data) <= {"name", "version", "assetId"}:
-        what = "this only refers to an environment registered in an Azure ML workspace, which fnpack does not ask"
-        section.problem("", what, "write its `python` and `docker` sections here")
+    elif _is_reference(section):
+        what = "this only refers to an environment, and the local workspace has none of that name and version"
+        section.problem(
+            "", what, "write its `python` and `docker` sections here, or `Environment.register` it"
+        )
 
 
 def _variables(section: Section) -> dict[str, str]:

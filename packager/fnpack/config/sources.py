@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from fnpack.config.files import label
 from fnpack.config.inference import InferenceConfig
 from fnpack.config.options import Setting
 from fnpack.config.problems import Problems
 from fnpack.config.project import RawSettings
-from fnpack.config.suggest import names_near
+from fnpack.config.suggest import did_you_mean, names_near
+from fnpack.errors import FnpackError
 from fnpack.spec import ModelSource
 
 _MODEL_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,254}")  # Azure ML's rule
 _MODEL_NAME_RULE = "a model's name has 1 to 255 letters, digits, `-`, `_` and `.`, a letter or digit first"
+
+
+class ModelFinder(Protocol):
+    """Finds models that are not given by a path: in a registry, in MLflow."""
+
+    def find(self, text: str) -> ModelSource | None:
+        """The model that `text` refers to; None where it can only be a path. Raises FnpackError."""
+
+    def names(self) -> Sequence[str]:
+        """The names that could be given, for suggestions."""
 
 
 def absolute(folder: Path, text: str) -> Path:
@@ -74,14 +87,19 @@ def find_script(
     return None, directory
 
 
-def find_models(raw: RawSettings, problems: Problems) -> tuple[ModelSource, ...]:
-    """The models, each `NAME=PATH` or `PATH`; without a name a file's is its name without its ending."""
+def find_models(
+    raw: RawSettings, problems: Problems, finder: ModelFinder | None = None
+) -> tuple[ModelSource, ...]:
+    """The models, each `[NAME=]PATH` or, with a `finder`, `[NAME=]REFERENCE`; a path that exists wins.
+
+    Without a name a file's is its name without its ending, and a referred model's is its own.
+    """
     setting = raw.get("model")
     if setting is None or not isinstance(setting.value, tuple):
         return ()
     models: dict[str, ModelSource] = {}
     for text in setting.value:
-        model = _model(setting, text, problems)
+        model = _model(setting, text, problems, finder)
         if model is None:
             continue
         if model.name in models:
@@ -101,14 +119,20 @@ def _source_directory(raw: RawSettings, config: InferenceConfig | None) -> tuple
     return None, ""
 
 
-def _model(setting: Setting, text: str, problems: Problems) -> ModelSource | None:
+def _model(setting: Setting, text: str, problems: Problems, finder: ModelFinder | None) -> ModelSource | None:
     name, path_text = _split(text)
     if not path_text:
         problems.add(setting.source, f"`{text}` has no path", "write `NAME=PATH` or `PATH`")
         return None
     path = absolute(setting.folder, path_text)
-    if not path.exists():
-        problems.add(setting.source, f"there is no model `{label(path)}`", names_near(path))
+    if not _is_there(path):
+        return _referred(setting, name, path_text, problems, finder)
+    whole = absolute(setting.folder, text)
+    if name is not None and _is_there(whole):
+        what = f"`{text}` is a file, and it can be read as `{path_text}` under the name `{name}` too"
+        problems.add(
+            setting.source, what, f"write `./{text}` for the first, `{name}=./{path_text}` for the second"
+        )
         return None
     own_name = name is not None
     if name is None:
@@ -121,6 +145,38 @@ def _model(setting: Setting, text: str, problems: Problems) -> ModelSource | Non
         problems.add(setting.source, f"the model's folder `{label(path)}` is empty")
         return None
     return ModelSource(name, path)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether the path exists; a text that can be no path (too long, a NUL) does not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _referred(
+    setting: Setting, name: str | None, text: str, problems: Problems, finder: ModelFinder | None
+) -> ModelSource | None:
+    """A model that is not at a path of this machine."""
+    path = absolute(setting.folder, text)
+    near = names_near(path)
+    try:
+        found = finder.find(text) if finder is not None else None
+        if found is None and near is None and finder is not None:
+            near = did_you_mean(text, finder.names())
+    except FnpackError as error:
+        problems.add(setting.source, str(error), error.hint)
+        return None
+    if found is None:
+        problems.add(setting.source, f"there is no model `{label(path)}`", near)
+        return None
+    if name is None:
+        return found
+    if not _MODEL_NAME.fullmatch(name):
+        problems.add(setting.source, f"`{name}` cannot be the name of a model", _MODEL_NAME_RULE)
+        return None
+    return ModelSource(name, found.path, found.version)
 
 
 def _split(text: str) -> tuple[str | None, str]:

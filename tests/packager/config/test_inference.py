@@ -170,7 +170,7 @@ def test_key_one_level_too_high_says_where_it_belongs(folder: Path) -> None:
 def test_reference_to_a_registered_environment_is_refused(folder: Path, sections: dict[str, object]) -> None:
     (problem,) = problems(folder, **sections)
     assert problem.startswith(
-        "inferenceconfig.json: environment: this only refers to an environment registered"
+        "inferenceconfig.json: environment: this only refers to an environment, and the local workspace has none"
     )
     assert "write its `python` and `docker` sections here" in problem
 

@@ -1,0 +1,1 @@
+"""SDK v1's `azureml.contrib`, of which `functions` is here."""
