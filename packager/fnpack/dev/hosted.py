@@ -1,0 +1,114 @@
+"""Entry of the host that `fnpack dev` runs: `python -m fnpack.dev.hosted APPDIR`. One line for each call.
+
+It ends when its standard input closes: the `fnpack dev` that started it is gone then, however it went.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
+    del sys.path[0]  # `python -m` puts the current folder first: a json.py of the app must not become ours
+
+import argparse
+import json
+import logging
+import os
+import signal
+import threading
+import time
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from fnpack_host.host import Host, HostOptions
+from fnpack_host.invoker import Finished
+from fnpack_host.run import exit_with, run_app
+from fnpack_triggers.errors import FnpackError
+
+ORPHAN_GRACE_S = 5.0
+INTERRUPTED = 130
+# What a person calls a trigger, by its type in function.json.
+TRIGGERS = {
+    "httptrigger": "http",
+    "blobtrigger": "blob",
+    "queuetrigger": "storage queue",
+    "servicebustrigger": "service bus",
+    "timertrigger": "timer",
+}
+_COLOURS = {"ok": "32", "failed": "31"}
+
+
+class CallFormatter(logging.Formatter):
+    """`12:30:01 score-blob (blob): input/a.json -> output/a_out.json, 8.3 ms, ok`; other lines as they are."""
+
+    def __init__(self, *, coloured: bool = False) -> None:
+        super().__init__()
+        self._coloured = coloured
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format one record."""
+        time_text = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        finished: Finished | None = getattr(record, "finished", None)
+        if finished is not None:
+            return f"{time_text} {self._call(finished)}"
+        level = "" if record.levelno < logging.WARNING else f"{record.levelname}: "
+        return f"{time_text} {level}{super().format(record)}"
+
+    def _call(self, call: Finished) -> str:
+        trigger = next((one.type for one in call.function.bindings if one.is_trigger), "")
+        what = call.what
+        if call.url:  # `POST request -> 200` says less than its path does
+            what = what.replace("request", urlsplit(call.url).path, 1)
+        outcome = self._painted("ok" if call.failure is None else "failed")
+        reason = f": {call.failure}" if call.failure is not None else ""
+        return (
+            f"{call.function.name} ({TRIGGERS.get(trigger, trigger)}): {what}, "
+            f"{call.took_ms:.1f} ms, {outcome}{reason}"
+        )
+
+    def _painted(self, word: str) -> str:
+        return f"\x1b[{_COLOURS[word]}m{word}\x1b[0m" if self._coloured else word
+
+
+def main() -> int:
+    """Run the app; returns the exit code (3: it could not start)."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fnpack.dev.hosted", description="The host of `fnpack dev`."
+    )
+    parser.add_argument("app", type=Path)
+    parser.add_argument("--address", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--since", type=float, default=time.time(), help="when the start began")
+    parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    threading.Thread(target=_end_with_parent, name="fnpack-dev-leash", daemon=True).start()
+    options = HostOptions(address=arguments.address, port=arguments.port, log_as_json=arguments.json)
+
+    def ready(host: Host) -> None:
+        took_s = time.time() - arguments.since
+        logging.getLogger("fnpack.host").info("ready on %s in %.1f s", host.base_url, took_s)
+
+    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    formatter = None if arguments.json else CallFormatter(coloured=coloured)
+    try:
+        return run_app(arguments.app, options, verbose=arguments.verbose, formatter=formatter, on_ready=ready)
+    except FnpackError as error:
+        if arguments.json:
+            facts = {"code": error.code, "message": str(error), "hint": error.hint}
+            print(json.dumps({"level": "ERROR", "error": facts}), file=sys.stderr)
+            return error.exit_code
+        return exit_with(error)
+
+
+def _end_with_parent() -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(ORPHAN_GRACE_S)
+    os._exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
