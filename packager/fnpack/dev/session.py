@@ -80,6 +80,9 @@ def run(options: DevOptions, voice: Voice, *, services_only: bool, on_started: S
 
     Raises DevError and what else keeps services or the first start of the app from working.
     """
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell that starts us behind its back has it ignored
     signal.signal(signal.SIGTERM, _terminate)
     folder, borrowed = _held(options, services_only=services_only)
     code = 0
