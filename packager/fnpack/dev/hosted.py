@@ -19,10 +19,10 @@ import threading
 import time
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from fnpack_host.app.function_app import FunctionApp
 from fnpack_host.host import Host, HostOptions
-from fnpack_host.invoker import Finished
+from fnpack_host.logs import INVOCATIONS
 from fnpack_host.run import exit_with, run_app
 from fnpack_triggers.errors import FnpackError
 
@@ -45,27 +45,38 @@ class CallFormatter(logging.Formatter):
     def __init__(self, *, coloured: bool = False) -> None:
         super().__init__()
         self._coloured = coloured
+        self._triggers: dict[str, str] = {}  # by function
+        self._paths: dict[str, str] = {}  # of HTTP functions
+
+    def learn(self, app: FunctionApp) -> None:
+        """Which functions there are: a line tells a call's trigger, and the path of an HTTP function."""
+        prefix = app.host_json.text("extensions.http.routePrefix", "api").strip("/")
+        for function in app.functions:
+            trigger = next((one for one in function.bindings if one.is_trigger), None)
+            if trigger is not None:
+                self._triggers[function.name] = TRIGGERS.get(trigger.type, trigger.type)
+            if trigger is not None and trigger.type == "httptrigger":
+                parts = (prefix, (trigger.text("route") or function.name).strip("/"))
+                self._paths[function.name] = "/" + "/".join(part for part in parts if part)
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record."""
-        time_text = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
-        finished: Finished | None = getattr(record, "finished", None)
-        if finished is not None:
-            return f"{time_text} {self._call(finished)}"
+        at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        if record.name == INVOCATIONS and isinstance(record.args, tuple) and len(record.args) in (4, 5):
+            return f"{at} {self._call(*record.args)}"
         level = "" if record.levelno < logging.WARNING else f"{record.levelname}: "
-        return f"{time_text} {level}{super().format(record)}"
+        return f"{at} {level}{super().format(record)}"
 
-    def _call(self, call: Finished) -> str:
-        trigger = next((one.type for one in call.function.bindings if one.is_trigger), "")
-        what = call.what
-        if call.url:  # `POST request -> 200` says less than its path does
-            what = what.replace("request", urlsplit(call.url).path, 1)
-        outcome = self._painted("ok" if call.failure is None else "failed")
-        reason = f": {call.failure}" if call.failure is not None else ""
-        return (
-            f"{call.function.name} ({TRIGGERS.get(trigger, trigger)}): {what}, "
-            f"{call.took_ms:.1f} ms, {outcome}{reason}"
-        )
+    def _call(
+        self, name: object, invocation: object, what: object, took_ms: object, failure: object = None
+    ) -> str:
+        """A call that has ended, from the arguments of its record."""
+        function, text = str(name), str(what)
+        if function in self._paths:  # `POST request -> 200` says less than the path does
+            text = text.replace("request", self._paths[function], 1)
+        trigger = f" ({self._triggers[function]})" if function in self._triggers else ""
+        outcome = self._painted("ok") if failure is None else f"{self._painted('failed')}: {failure}"
+        return f"{function}{trigger}: {text}, {took_ms:.1f} ms, {outcome}"
 
     def _painted(self, word: str) -> str:
         return f"\x1b[{_COLOURS[word]}m{word}\x1b[0m" if self._coloured else word
@@ -86,12 +97,15 @@ def main() -> int:
     threading.Thread(target=_end_with_parent, name="fnpack-dev-leash", daemon=True).start()
     options = HostOptions(address=arguments.address, port=arguments.port, log_as_json=arguments.json)
 
+    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    calls = CallFormatter(coloured=coloured)
+
     def ready(host: Host) -> None:
+        calls.learn(host.app)
         took_s = time.time() - arguments.since
         logging.getLogger("fnpack.host").info("ready on %s in %.1f s", host.base_url, took_s)
 
-    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    formatter = None if arguments.json else CallFormatter(coloured=coloured)
+    formatter = None if arguments.json else calls
     try:
         return run_app(arguments.app, options, verbose=arguments.verbose, formatter=formatter, on_ready=ready)
     except FnpackError as error:
