@@ -1,6 +1,7 @@
-"""Entry of the host that `fnpack dev` runs: `python -m fnpack.dev.hosted APPDIR`. One line for each call.
+"""Entry of the host that `fnpack dev` runs: `python -m fnpack.dev.hosted`. It says each call in one line.
 
-It ends when its standard input closes: the `fnpack dev` that started it is gone then, however it went.
+The first line on its standard input says which app to run; until that comes it imports what it will need. It ends when
+its standard input closes: the `fnpack dev` that started it is gone then, however it went.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
     del sys.path[0]  # `python -m` puts the current folder first: a json.py of the app must not become ours
 
 import argparse
+import contextlib
+import importlib
 import json
 import logging
 import os
@@ -26,6 +29,11 @@ from fnpack_host.logs import INVOCATIONS
 from fnpack_host.run import exit_with, run_app
 from fnpack_triggers.errors import FnpackError
 
+# The slow imports, by kind of service.
+WARM = {
+    "storage": ("fnpack_triggers.blob.factory", "fnpack_triggers.queue.factory"),
+    "bus": ("fnpack_triggers.service_bus.listener", "fnpack_triggers.service_bus.output"),
+}
 ORPHAN_GRACE_S = 5.0
 INTERRUPTED = 130
 # What a person calls a trigger, by its type in function.json.
@@ -83,37 +91,62 @@ class CallFormatter(logging.Formatter):
 
 
 def main() -> int:
-    """Run the app; returns the exit code (3: it could not start)."""
+    """Run the app that is named on standard input; returns the exit code (3: it could not start)."""
     parser = argparse.ArgumentParser(
         prog="python -m fnpack.dev.hosted", description="The host of `fnpack dev`."
     )
-    parser.add_argument("app", type=Path)
-    parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--since", type=float, default=time.time(), help="when the start began")
+    parser.add_argument("--warm", choices=list(WARM), action="append", default=[])
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    for kind in arguments.warm:
+        for module in WARM[kind]:
+            with contextlib.suppress(ImportError):  # the host says which library a function lacks
+                importlib.import_module(module)
+    line = _first_line()
+    if not line:
+        return 0  # the app cannot be run
+    task = json.loads(line)
+    os.environ.clear()
+    os.environ.update(task["environment"])
     threading.Thread(target=_end_with_parent, name="fnpack-dev-leash", daemon=True).start()
-    options = HostOptions(address=arguments.address, port=arguments.port, log_as_json=arguments.json)
+    return _run(
+        Path(task["app"]), arguments.port, task["since"], verbose=arguments.verbose, as_json=arguments.json
+    )
 
+
+def _run(app: Path, port: int, since: float, *, verbose: bool, as_json: bool) -> int:
     coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     calls = CallFormatter(coloured=coloured)
 
     def ready(host: Host) -> None:
         calls.learn(host.app)
-        took_s = time.time() - arguments.since
+        took_s = time.time() - since
         logging.getLogger("fnpack.host").info("ready on %s in %.1f s", host.base_url, took_s)
 
-    formatter = None if arguments.json else calls
     try:
-        return run_app(arguments.app, options, verbose=arguments.verbose, formatter=formatter, on_ready=ready)
+        return run_app(
+            app,
+            HostOptions(port=port, log_as_json=as_json),
+            verbose=verbose,
+            formatter=None if as_json else calls,
+            on_ready=ready,
+        )
     except FnpackError as error:
-        if arguments.json:
-            facts = {"code": error.code, "message": str(error), "hint": error.hint}
-            print(json.dumps({"level": "ERROR", "error": facts}), file=sys.stderr)
-            return error.exit_code
-        return exit_with(error)
+        if not as_json:
+            return exit_with(error)
+        facts = {"code": error.code, "message": str(error), "hint": error.hint}
+        print(json.dumps({"level": "ERROR", "error": facts}), file=sys.stderr)
+        return error.exit_code
+
+
+def _first_line() -> bytes:
+    """What comes before the first line's end; nothing if the input closes before that. No byte more is read."""
+    line = bytearray()
+    while (byte := os.read(sys.stdin.fileno(), 1)) not in (b"", b"\n"):
+        line += byte
+    return bytes(line) if byte else b""
 
 
 def _end_with_parent() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import shlex
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +13,7 @@ from types import FrameType
 from typing import Protocol
 
 from fnpack.dev.errors import DevError
+from fnpack.dev.host_child import HostChild, Listening
 from fnpack.dev.needs import Needs, needs_of
 from fnpack.dev.ports import any_free, are_free
 from fnpack.dev.services import ServiceOptions, Services
@@ -29,7 +28,6 @@ from fnpack_triggers.errors import FnpackError
 from fnpack_triggers.service_bus.connection import DEFAULT_SETTING as DEFAULT_BUS_SETTING
 
 DEFAULT_PORT = 7071
-STOP_S = 35.0  # the host drains for 25 s
 _POLL_MS = 200
 _QUIET_MS = 100  # no change for so long: an editor has done
 _TOGETHER_MS = 2000
@@ -61,14 +59,18 @@ class DevOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """An app that can be run: its directory, its functions, what it is connected to."""
+class Found:
+    """An app that was read: its directory, its functions, its settings, what it needs."""
 
     root: Path
     app: FunctionApp
+    settings: Settings
     needs: Needs
-    wired: Wired
-    environment: Mapping[str, str] = field(repr=False)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of services that it needs."""
+        return ("storage",) * bool(self.needs.storage) + ("bus",) * bool(self.needs.bus)
 
 
 class Terminated(KeyboardInterrupt):
@@ -142,7 +144,9 @@ class Session:
     ) -> None:
         self._options, self._voice, self._services = options, voice, services
         self._folder, self._on_started = folder, on_started
-        self._host: subprocess.Popen[bytes] | None = None
+        self._host: HostChild | None = None
+        self._spare: HostChild | None = None  # waits to be told what to run
+        self._kinds: tuple[str, ...] = ()
         self._shown: list[str] = []
         self._port = 0
 
@@ -170,7 +174,8 @@ class Session:
         except DevError:
             return {}
         try:
-            wired = self._prepare(source).wired
+            found = self._read(source)
+            wired = wire(found.needs, found.settings, self._services)
         except FnpackError as error:
             self._voice.warn(f"nothing is created for the app in {source.folder}: {error}")
             return {}
@@ -182,10 +187,14 @@ class Session:
         source = source_of(self._options.folder, self._app_target)
         since = time.time()
         self._port = self._choose_port()
-        prepared = self._prepare_first(source)
-        if prepared is not None:
-            self._show(prepared, source)
-            self._start_host(prepared, since)
+        try:
+            self._begin(source, since)
+        except DevError:
+            raise  # no edit of the app mends that
+        except FnpackError as error:
+            if not self._options.is_reloading:
+                raise
+            self._failed(error)
         if not self._options.is_reloading:
             return self._wait_for_host()
         self._watch(source)
@@ -193,51 +202,54 @@ class Session:
 
     def close(self) -> None:
         """Stop the host, which drains first."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.stop()
         self._stop_host()
 
     # --- the app ---
 
-    def _prepare_first(self, source: Source) -> Prepared | None:
-        """The app, or None where it is broken and a change may mend it."""
-        try:
-            return self._prepare(source)
-        except DevError:
-            raise  # no edit of the app mends that
-        except FnpackError as error:
-            if not self._options.is_reloading:
-                raise
-            self._failed(error)
-            return None
+    def _begin(self, source: Source, since: float) -> None:
+        """Run the app as it is now; the host that runs an earlier state of it goes on if that cannot be.
 
-    def _prepare(self, source: Source) -> Prepared:
-        """Make the app where it has to be made, find out what functions it has, connect it."""
+        The new host imports its libraries while the app is read and services start.
+        """
+        if self._kinds:
+            self._warm()
+        found = self._read(source)
+        self._kinds = found.kinds
+        self._warm()
+        wired = wire(found.needs, found.settings, self._services)
+        self._stop_host()
+        self._show(found, wired, source)
+        environment = {
+            "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
+            **os.environ,
+            **found.settings,
+            **wired.settings,
+        }
+        self._host, self._spare = self._spare, None
+        if self._host is not None:
+            self._host.run(found.root, environment, since)
+
+    def _read(self, source: Source) -> Found:
+        """Make the app where it has to be made, find out what functions it has and what they need."""
         root = source.prepare()
         # local.settings.json is never copied into an app that is made from a project
         settings = Settings.load(source.folder)
         app = _indexed(FunctionApp.load(root, settings))
-        needs = needs_of(app)
-        wired = wire(needs, settings, self._services)
-        environment = {"AZURE_FUNCTIONS_ENVIRONMENT": "Development", **settings, **wired.settings}
-        return Prepared(root, app, needs, wired, environment)
+        return Found(root, app, settings, needs_of(app))
 
-    def _show(self, prepared: Prepared, source: Source) -> None:
+    def _show(self, found: Found, wired: Wired, source: Source) -> None:
         """Say what was created, which settings the app gets, and what to type; nothing that was said before."""
-        lines = [f"{name}={value}" for name, value in prepared.wired.settings.items()]
-        state = self._options.state
-        options = "" if self._options.is_state_usual else f"--state {state}"
-        tips = Tips(
-            prepared.app,
-            prepared.needs,
-            prepared.wired,
-            self._url(),
-            options,
-            sample_file(source.folder),
-        )
-        functions = [line for function in prepared.app.functions for line in tips.of(function)]
-        if self._shown != [*lines, *functions]:
-            self._shown = [*lines, *functions]
-            self._show_created(prepared.wired)
-            for line in lines:
+        settings = [f"{name}={value}" for name, value in wired.settings.items()]
+        options = "" if self._options.is_state_usual else f"--state {shlex.quote(str(self._options.state))}"
+        tips = Tips(found.app, found.needs, wired, self._url, options, sample_file(source.folder))
+        functions = [line for function in found.app.functions for line in tips.of(function)]
+        if self._shown != [*settings, *functions]:
+            self._shown = [*settings, *functions]
+            self._show_created(wired)
+            for line in settings:
                 self._voice.say(line, style="dim")
             self._voice.say()
             for line in functions:
@@ -248,12 +260,12 @@ class Session:
             self._services.storage_text,
             self._services.bus_text,
             self._services.control_url,
-            dict(prepared.wired.settings),
+            dict(wired.settings),
             str(source.folder),
-            str(prepared.root),
-            self._url(),
+            str(found.root),
+            self._url,
         )
-        self._tell(running, prepared.app)
+        self._tell(running, found.app)
 
     def _show_created(self, wired: Wired) -> None:
         if wired.created:
@@ -269,48 +281,29 @@ class Session:
         self._voice.say(f"Error {error.code}: {error}", style="red")
         if error.hint:
             self._voice.say(f"Hint: {error.hint}")
-        still = "the app runs as it was" if self._is_hosting else "nothing runs"
+        is_hosting = self._host is not None and self._host.exit_code is None
+        still = "the app runs as it was" if is_hosting else "nothing runs"
         self._voice.say(f"{still}; waiting for a change", style="dim")
 
     # --- the host ---
 
-    @property
-    def _is_hosting(self) -> bool:
-        return self._host is not None and self._host.poll() is None
-
-    def _start_host(self, prepared: Prepared, since: float) -> None:
-        command = [sys.executable, "-m", "fnpack.dev.hosted", str(prepared.root)]
-        command += ["--port", str(self._port), "--since", str(since)]
-        command += ["--json"] * self._options.log_as_json + ["--verbose"] * self._options.verbose
-        self._host = subprocess.Popen(
-            command,
-            env=dict(prepared.environment),
-            stdin=subprocess.PIPE,  # closes when this process is gone, and the host ends
-            stdout=sys.stderr.fileno(),  # what functions print is no data of ours
-            start_new_session=True,  # a terminal's Ctrl-C is for us
-        )
+    def _warm(self) -> None:
+        if self._spare is None or self._spare.exit_code is not None:
+            options = self._options
+            listening = Listening(self._port, options.log_as_json, options.verbose)
+            self._spare = HostChild(listening, self._kinds)
 
     def _stop_host(self) -> None:
         host, self._host = self._host, None
-        if host is None:
-            return
-        if host.poll() is None:
-            host.terminate()
-            try:
-                host.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                host.kill()
-                host.wait()
-        if host.stdin is not None:
-            with contextlib.suppress(OSError):
-                host.stdin.close()
+        if host is not None:
+            host.stop()
 
     def _wait_for_host(self) -> int:
-        while self._host is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                return self._host.wait(_POLL_MS / 1000)
+        code: int | None = None
+        while code is None and self._host is not None:
+            code = self._host.wait(_POLL_MS / 1000)
             self._services.check()
-        return 0
+        return code or 0
 
     # --- changes ---
 
@@ -325,29 +318,25 @@ class Session:
                     self._change(source, changed)
                     if tuple(source.watched) != watched:
                         break
-                elif self._host is not None and self._host.poll() is not None:
+                elif self._host is not None and self._host.exit_code is not None:
                     self._voice.say(
-                        f"the host ended with code {self._host.returncode}; waiting for a change", style="dim"
+                        f"the host ended with code {self._host.exit_code}; waiting for a change", style="dim"
                     )
                     self._stop_host()
 
     def _change(self, source: Source, changed: list[str]) -> None:
         shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
         self._voice.say(f"changed: {shown}; starting again", style="dim")
-        since = time.time()
         try:
-            prepared = self._prepare(source)
+            self._begin(source, time.time())
         except FnpackError as error:
             self._failed(error)
-            return
-        self._stop_host()
-        self._show(prepared, source)
-        self._start_host(prepared, since)
 
     @property
     def _app_target(self) -> Path:
         return self._folder.path / "app"
 
+    @property
     def _url(self) -> str:
         return f"http://localhost:{self._port}"
 

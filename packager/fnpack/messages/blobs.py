@@ -56,6 +56,17 @@ class Blobs:
                 raise self._no_container(place) from error
             return None
 
+    def version(self, place: Place) -> str | None:
+        """The etag of a blob, or None where there is no blob of that name."""
+        try:
+            with (
+                translated(f"read `{place.name}/{place.rest}`", self._connection.account),
+                blocking_blobs(self._connection) as service,
+            ):
+                return str(service.get_blob_client(place.name, place.rest).get_blob_properties().etag)
+        except NotFoundError:
+            return None
+
     def list(self, place: Place, count: int) -> list[BlobFacts]:
         """Up to `count` blobs whose names begin with the place's, by name."""
         found: list[BlobFacts] = []

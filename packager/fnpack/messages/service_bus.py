@@ -101,10 +101,16 @@ class Bus:
                 after = found[-1].sequence
         return found
 
-    def last_sequence(self, place: Place) -> int:
-        """The sequence number of the newest message that waits, 0 where none does."""
-        found = self.peek(place, 1_000_000_000)
-        return found[-1].sequence if found else 0
+    @contextmanager
+    def watch(
+        self, place: Place, *, dead_letter: bool = False, session: str | None = None
+    ) -> Iterator[Watch]:
+        """What comes to a place from now on."""
+        with (
+            self._told("look at", place),
+            self._receiver(place, dead_letter=dead_letter, session=session) as receiver,
+        ):
+            yield Watch(receiver)
 
     def receive(
         self,
@@ -204,6 +210,44 @@ class Bus:
                 f"the lock of a message of `{place}` ran out, so it is there again",
                 hint="take fewer messages at once, with --count",
             ) from error
+
+
+class Watch:
+    """Sees the messages that come to a place, and takes none."""
+
+    def __init__(self, receiver: ServiceBusReceiver) -> None:
+        self._receiver = receiver
+        self._last = _last_sequence(receiver)
+
+    def new(self) -> list[Message]:
+        """Those that have come since the last call."""
+        found = [
+            _message(one) for one in self._receiver.peek_messages(_MAX_PAGE, sequence_number=self._last + 1)
+        ]
+        if found:
+            self._last = found[-1].sequence
+        return found
+
+    def holds(self, sequence: int) -> bool:
+        """Whether the message of that number is still there, waiting or being worked on."""
+        page = self._receiver.peek_messages(1, sequence_number=sequence)
+        return any(one.sequence_number == sequence for one in page)
+
+
+def _last_sequence(receiver: ServiceBusReceiver) -> int:
+    """The number of the newest message, 0 where there is none; found without looking at them all."""
+    low, step = 0, 1
+    while page := receiver.peek_messages(1, sequence_number=low + step):
+        low, step = page[0].sequence_number or 0, step * 2
+    high = low + step
+    while high - low > 1:
+        middle = (low + high) // 2
+        page = receiver.peek_messages(1, sequence_number=middle)
+        if page:
+            low = page[0].sequence_number or middle
+        else:
+            high = middle
+    return low
 
 
 def _message(one: ServiceBusReceivedMessage) -> Message:

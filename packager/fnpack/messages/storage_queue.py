@@ -52,6 +52,18 @@ class StorageQueue:
         with self._client(self.name, "send to") as queue:
             return [str(queue.send_message(text).id) for text in texts]
 
+    def exists(self) -> bool:
+        """Whether the queue is there: a host creates an output queue with the first message."""
+        try:
+            with (
+                translated(f"look at `{self.name}`", self._connection.account),
+                blocking_queue(self._connection, self.name) as queue,
+            ):
+                queue.get_queue_properties()
+        except NotFoundError:
+            return False
+        return True
+
     def peek(self, count: int) -> list[Message]:
         """Up to `count` messages from the front, 32 at most; none is taken."""
         with self._client(self.name, "look at") as queue:
