@@ -36,7 +36,8 @@ def wire(needs: Needs, settings: Mapping[str, str], services: Services) -> Wired
     for both in needs.storage.keys() & needs.bus.keys():
         raise DevError(
             f"the setting `{both}` is the connection of a storage binding and of a Service Bus binding",
-            hint="give one of the two another `connection`; a setting holds one connection string",
+            hint="a setting holds one connection string: give one of the two another `connection` "
+            "(`service_bus_connection` of a project)",
         )
     wired = Wired()
     storage = {**needs.storage}

@@ -221,6 +221,18 @@ def test_blob_trigger_has_default_paths_and_connection(app: Path) -> None:
     assert build(app, trigger=("blob",)).app.triggers == (expected,)
 
 
+def test_service_bus_beside_blobs_has_a_connection_of_its_own(app: Path) -> None:
+    both = {"trigger": ("blob", "service_bus_queue"), "input_queue": "q", "output_queue": "r"}
+
+    def connections(**options) -> list[str]:
+        return [one.connection for one in build(app, **{**both, **options}).app.triggers]
+
+    assert connections() == ["TriggerConnectionString", "ServiceBusConnection"]
+    assert connections(service_bus_connection="Bus") == ["TriggerConnectionString", "Bus"]
+    assert connections(connection="Mine") == ["Mine", "Mine"]
+    assert connections(trigger=("service_bus_queue",)) == ["TriggerConnectionString"]
+
+
 @pytest.mark.parametrize(
     ("name", "suggestion"),
     [
