@@ -100,6 +100,7 @@ def write_examples(formatter: click.HelpFormatter, examples: str) -> None:
         "send": ("fnpack.cli.send:send", "send a message to a queue or topic, or drop a blob"),
         "peek": ("fnpack.cli.peek:peek", "look at messages, dead letters and blobs"),
         "receive": ("fnpack.cli.receive:receive", "take messages or dead letters"),
+        "doctor": ("fnpack.cli.doctor:doctor", "say what this machine lacks, and how to mend it"),
         "host": ("fnpack.cli.host:host", "run a function app with the conventions of Azure's `func`"),
     },
     examples=EXAMPLES,
