@@ -31,7 +31,7 @@ DEFAULT_PORT = 7071
 _POLL_MS = 200
 _QUIET_MS = 100  # no change for so long: an editor has done
 _TOGETHER_MS = 2000
-_EXIT_INTERRUPTED = 130
+INTERRUPTED = 130
 
 
 class Voice(Protocol):
@@ -73,8 +73,28 @@ class Found:
         return ("storage",) * bool(self.needs.storage) + ("bus",) * bool(self.needs.bus)
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: as Ctrl-C, with another exit code."""
+class Stopping:
+    """Turns SIGTERM into what Ctrl-C does, and remembers that it was one; a signal after `insist` ends at once."""
+
+    def __init__(self) -> None:
+        self._is_terminated = False
+        # a shell that starts us in the background has SIGINT ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, self._terminate)
+
+    @property
+    def exit_code(self) -> int:
+        """As a host's: 0 after SIGTERM, 130 after Ctrl-C."""
+        return 0 if self._is_terminated else INTERRUPTED
+
+    def insist(self) -> None:
+        """From now on a signal ends this process at once; its children notice."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, frame: os._exit(INTERRUPTED))
+
+    def _terminate(self, number: int, frame: FrameType | None) -> None:
+        self._is_terminated = True
+        raise KeyboardInterrupt
 
 
 def run(options: DevOptions, voice: Voice, *, services_only: bool, on_started: Started) -> int:
@@ -82,10 +102,7 @@ def run(options: DevOptions, voice: Voice, *, services_only: bool, on_started: S
 
     Raises DevError and what else keeps services or the first start of the app from working.
     """
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a shell that starts us behind its back has it ignored
-    signal.signal(signal.SIGTERM, _terminate)
+    stopping = Stopping()
     folder, borrowed = _held(options, services_only=services_only)
     code = 0
     try:
@@ -93,9 +110,9 @@ def run(options: DevOptions, voice: Voice, *, services_only: bool, on_started: S
             session = Session(options, voice, folder, services, on_started)
             try:
                 code = session.serve_services() if services_only else session.serve_app()
-            except KeyboardInterrupt as interrupt:
-                code = 0 if isinstance(interrupt, Terminated) else _EXIT_INTERRUPTED
-                _insist()
+            except KeyboardInterrupt:
+                code = stopping.exit_code
+                stopping.insist()
                 voice.say("stopping ...", style="dim")
             finally:
                 session.close()
@@ -387,17 +404,3 @@ def _changes(watched: tuple[Path, ...], source: Source) -> Iterator[list[str]]:
     )
     for changes in found:
         yield sorted({Path(path).name for _, path in changes})
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
-
-
-def _insist() -> None:
-    """From now on a signal ends this process at once; its children notice."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        os._exit(_EXIT_INTERRUPTED)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
