@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,30 +71,29 @@ def receive(  # noqa: PLR0917 - click passes them by name
         terminal.warn(f"they are sent to {place.target}, so that each of its subscriptions gets them again")
     connections = Connections(connection, state)
     found: list[Message] = []
+    with ExitStack() as stack:
+        if place.kind == "storage-queue":
+            from fnpack.messages.storage_queue import StorageQueue
 
-    def take(message: Message) -> None:
-        found.append(message)
-        show(terminal, message)
+            queue = StorageQueue(connections.storage(), place, dead_letter=dead_letter)
+            messages = queue.receive(count, timeout_s, requeue=requeue)
+        else:
+            from fnpack.messages.service_bus import Bus
 
-    if place.kind == "storage-queue":
-        from fnpack.messages.storage_queue import StorageQueue
-
-        queue = StorageQueue(connections.storage(), place, dead_letter=dead_letter)
-        queue.receive(count, timeout_s, take, requeue=requeue)
-    else:
-        from fnpack.messages.service_bus import Bus
-
-        with Bus(connections.bus()) as bus:
-            bus.receive(
-                place, count, timeout_s, take, dead_letter=dead_letter, session=session, requeue=requeue
+            bus = stack.enter_context(Bus(connections.bus()))
+            messages = bus.receive(
+                place, count, timeout_s, dead_letter=dead_letter, session=session, requeue=requeue
             )
+        for message in stack.enter_context(closing(messages)):
+            found.append(message)
+            show(terminal, message)
     if not found:
         what = "dead letter" if dead_letter else "message"
         raise NothingCame(
             f"no {what} came from {place} within {timeout_s:g} s",
             hint="`fnpack peek` shows what is there; the log of `fnpack dev` says what became of the input",
         )
-    messages = [message.as_json() for message in found]
-    terminal.result({"place": str(place), "messages": messages, "requeued": requeue})
+    facts = [message.as_json() for message in found]
+    terminal.result({"place": str(place), "messages": facts, "requeued": requeue})
     done = f"sent again to {place.target}" if requeue else f"taken from {place}"
     terminal.say(f"{plural(len(found), 'message')} {done}, {terminal.elapsed_s:.1f} s", style="dim")

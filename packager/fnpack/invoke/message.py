@@ -51,8 +51,8 @@ def call_bus(app: FunctionApp, function: Function, given: Input, *, timeout_s: f
         bus = stack.enter_context(opened_bus(app, trigger))
         output = stack.enter_context(awaited(app, function, data, session))
         dead = stack.enter_context(bus.watch(place, dead_letter=True))
-        # a look at a place with sessions would take a session from the host
-        source = None if has_sessions else stack.enter_context(bus.watch(place))
+        # only what has no output is watched itself; a look at a place with sessions would take one from the host
+        source = None if has_sessions or output is not None else stack.enter_context(bus.watch(place))
         bus.send(place.target, [Draft(given.payload, session_id=session, message_id=message_id)])
         sequence: int | None = None
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from fnpack.messages.storage_queue import StorageQueue
 
 _POLL_S = 0.2
-_LATE_S = 2.0
 _SEEN_AT_ONCE = 32  # all that can be seen of a storage queue
 
 
@@ -62,7 +61,8 @@ def wait(  # noqa: PLR0917 - the end of every call
 ) -> Output:
     """The output; nothing, once the input is done, of a function that has none to wait for.
 
-    `sent` says what was done so far. `failure` says why the input will never be scored, `is_done` that it has been.
+    `sent` says what was done so far. `failure` says why the input will never be scored, `is_done` that it has been,
+    where there is no output.
     """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -74,10 +74,7 @@ def wait(  # noqa: PLR0917 - the end of every call
                 hint="the cause is in the host's log",
             )
         if is_done():
-            if output is None:
-                return Output(b"", f"{sent} and is done; no output can be awaited")
-            # the output was there before the input was done; only somebody else can have taken it
-            deadline = min(deadline, time.monotonic() + _LATE_S)
+            return Output(b"", f"{sent} and is done; no output can be awaited")
         time.sleep(_POLL_S)
     what = f"no output came to {output.where}" if output is not None else "it was not taken from there"
     raise NoAnswer(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -35,6 +35,7 @@ _OF_DEAD_LETTERS = ("DeadLetterReason", "DeadLetterErrorDescription")
 _TRY_S = 10.0
 _NEEDS_SESSION = "not-allowed"  # the condition of a plain receiver on a place with sessions
 _READ_S = 0.02  # how long a read of the connection waits, so how exactly a receive keeps its time
+_SHORT_S = 0.2  # what the broker needs to say that there is no more
 _AT_ONCE = 100
 _MAX_PAGE = 250
 
@@ -117,37 +118,34 @@ class Bus:
         place: Place,
         count: int,
         timeout_s: float,
-        take: Callable[[Message], None],
         *,
         dead_letter: bool = False,
         session: str | None = None,
         requeue: bool = False,
-    ) -> int:
-        """Take up to `count` messages, waiting `timeout_s` for the first; returns how many.
+    ) -> Generator[Message, None, None]:
+        """Take up to `count` messages, waiting `timeout_s` for the first.
 
-        `take` gets each before it is completed, so that none is lost where `take` fails. With `requeue` each is sent
-        again first, as a new message.
+        Each is completed when the next is asked for, so that one that could not be shown stays. With `requeue` each
+        is sent again before that, as a new message.
         """
         taken, deadline = 0, time.monotonic() + timeout_s
         with (
             self._told("receive from", place),
             suppress(OperationTimeoutError),  # no session is free
             self._receiver(place, dead_letter=dead_letter, session=session, wait_s=timeout_s) as receiver,
-            self._sender(place.target) as sender,
+            self._sender(place.target) if requeue else nullcontext() as sender,
         ):
             while taken < count:
-                # more than one is waited for a while longer than there is something
-                left_s = max(0.5 if taken == 0 else 0.2, deadline - time.monotonic() if taken == 0 else 0)
+                left_s = max(_SHORT_S, deadline - time.monotonic()) if taken == 0 else _SHORT_S
                 page = receiver.receive_messages(min(count - taken, _AT_ONCE), max_wait_time=left_s)
                 if not page:
                     break
                 for one in page:
-                    take(_message(one))
-                    if requeue:
+                    yield _message(one)
+                    if sender is not None:
                         sender.send_messages(_again(one))
                     receiver.complete_message(one)
                     taken += 1
-        return taken
 
     def _sender(self, place: Place) -> ServiceBusSender:
         """Opens a connection when it sends the first message."""

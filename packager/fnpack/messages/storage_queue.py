@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -70,12 +70,12 @@ class StorageQueue:
             return [_message(one) for one in queue.peek_messages(max_messages=min(count, _AT_ONCE))]
 
     def receive(
-        self, count: int, timeout_s: float, take: Callable[[Message], None], *, requeue: bool = False
-    ) -> int:
-        """Take up to `count` messages, waiting `timeout_s` for the first; returns how many.
+        self, count: int, timeout_s: float, *, requeue: bool = False
+    ) -> Generator[Message, None, None]:
+        """Take up to `count` messages, waiting `timeout_s` for the first.
 
-        `take` gets each before it is deleted. With `requeue` each is sent again first, from the poison queue to the
-        queue itself.
+        Each is deleted when the next is asked for, so that one that could not be shown comes back. With `requeue`
+        each is sent again before that, from the poison queue to the queue itself.
         """
         taken, deadline = 0, time.monotonic() + timeout_s
         with (
@@ -86,7 +86,7 @@ class StorageQueue:
                 left = min(count - taken, _AT_ONCE)
                 found = list(queue.receive_messages(max_messages=left, visibility_timeout=_HOLD_S))
                 for one in found:
-                    take(_message(one))
+                    yield _message(one)
                     if requeue:
                         target.send_message(one.content)
                     queue.delete_message(one)
@@ -95,7 +95,6 @@ class StorageQueue:
                     if taken or time.monotonic() >= deadline:
                         break
                     time.sleep(_POLL_S)
-        return taken
 
     @contextmanager
     def _client(self, name: str, operation: str) -> Iterator[QueueClient]:
