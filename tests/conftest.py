@@ -28,7 +28,7 @@ from services import Azurite, Registry, UnavailableError
 if TYPE_CHECKING:
     from docker import DockerClient
 
-pytest_plugins = ("host_process",)
+pytest_plugins = ("dev_process", "host_process")
 
 settings.register_profile("quick", max_examples=10)
 T = TypeVar("T")

@@ -86,13 +86,16 @@ class LineHandler(logging.StreamHandler[TextIO]):
                 super().flush()
 
 
-def configure(*, as_json: bool, verbose: bool) -> None:
-    """Send the host's log to stderr at INFO (DEBUG when `verbose`); libraries speak from WARNING on."""
+def configure(*, as_json: bool, verbose: bool, formatter: logging.Formatter | None = None) -> None:
+    """Send the host's log to stderr at INFO (DEBUG when `verbose`); libraries speak from WARNING on.
+
+    `formatter` writes the lines in place of the usual ones.
+    """
     # What no formatter here shows is not looked up for each record.
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = LineHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
+    handler.setFormatter(formatter or (JsonFormatter() if as_json else TextFormatter()))
     logging.basicConfig(handlers=[handler], level=logging.DEBUG if verbose else logging.INFO, force=True)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)

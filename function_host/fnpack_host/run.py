@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from fnpack_host import logs
@@ -21,17 +21,25 @@ log = logging.getLogger("fnpack.host")
 INTERRUPTED = 130
 
 
-def run_app(root: Path, options: HostOptions, *, verbose: bool = False) -> int:
+def run_app(
+    root: Path,
+    options: HostOptions,
+    *,
+    verbose: bool = False,
+    formatter: logging.Formatter | None = None,
+    on_ready: Callable[[Host], None] | None = None,
+) -> int:
     """Run the app below `root` until SIGTERM or Ctrl-C; returns the process's exit code.
 
-    A first signal drains, a second one ends at once. Raises FnpackError when the app cannot start; its exit code is
-    then that of HostStartError, whatever kept the host from starting.
+    A first signal drains, a second one ends at once. `formatter` writes log lines in place of the usual ones,
+    `on_ready` says that the host is up in place of the lines that do. Raises FnpackError when the app cannot start;
+    its exit code is then that of HostStartError, whatever kept the host from starting.
     """
-    logs.configure(as_json=options.log_as_json, verbose=verbose)
+    logs.configure(as_json=options.log_as_json, verbose=verbose, formatter=formatter)
     try:
         app = FunctionApp.load(root.resolve(), Settings.load(root))
         logs.levels_of(app.host_json, verbose=verbose).apply()
-        return _run_loop(_run(Host(app, options)))
+        return _run_loop(_run(Host(app, options), on_ready or _log_ready))
     except FnpackError as error:
         error.exit_code = HostStartError.exit_code
         raise
@@ -65,7 +73,7 @@ def _run_loop(work: Coroutine[None, None, int]) -> int:
     return uvloop.run(work)
 
 
-async def _run(host: Host) -> int:
+async def _run(host: Host, on_ready: Callable[[Host], None]) -> int:
     stopping = asyncio.Event()
     signals: list[int] = []
     loop = asyncio.get_running_loop()
@@ -80,11 +88,11 @@ async def _run(host: Host) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number)
-    await _start_and_serve(host, stopping)
+    await _start_and_serve(host, stopping, on_ready)
     return INTERRUPTED if signals and signals[0] == signal.SIGINT else 0
 
 
-async def _start_and_serve(host: Host, stopping: asyncio.Event) -> None:
+async def _start_and_serve(host: Host, stopping: asyncio.Event, on_ready: Callable[[Host], None]) -> None:
     start = asyncio.ensure_future(host.start())
     stopped = asyncio.ensure_future(stopping.wait())
     await asyncio.wait({start, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -94,15 +102,19 @@ async def _start_and_serve(host: Host, stopping: asyncio.Event) -> None:
         return
     stopped.cancel()
     start.result()
-    prefix = host.app.host_json.text("extensions.http.routePrefix", "api")
-    for function in host.app.functions:
-        log.info("%s", describe(function, host.base_url, prefix))
-    log.info("host %s is ready on %s", host.app.host_id, host.base_url)
+    on_ready(host)
     try:
         await stopping.wait()
     finally:
         await host.stop()
         log.info("stopped")
+
+
+def _log_ready(host: Host) -> None:
+    prefix = host.app.host_json.text("extensions.http.routePrefix", "api")
+    for function in host.app.functions:
+        log.info("%s", describe(function, host.base_url, prefix))
+    log.info("host %s is ready on %s", host.app.host_id, host.base_url)
 
 
 def exit_with(error: FnpackError) -> int:

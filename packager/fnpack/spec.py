@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 DEFAULT_CONNECTION = "TriggerConnectionString"
+DEFAULT_BUS_CONNECTION = "ServiceBusConnection"  # of Service Bus functions beside a blob function
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,9 +52,9 @@ def test_others_wait_only_for_services_with_a_health_check(services: dict[str, d
 
 def test_emulator_images_are_pinned(services: dict[str, dict], root: Path) -> None:
     assert all(not services[name]["image"].endswith(":latest") for name in ("azurite", "servicebus", "sql"))
-    azurite = json.loads((root / "scripts" / "azurite" / "package.json").read_text())["dependencies"][
-        "azurite"
-    ]
+    azurite = json.loads(
+        (root / "packager" / "fnpack" / "dev" / "azurite_package" / "package.json").read_text()
+    )["dependencies"]["azurite"]
     assert services["azurite"]["image"].endswith(f":{azurite}")
 
 

@@ -127,7 +127,7 @@ def test_example_pins_what_the_model_is_trained_with(root: Path) -> None:
 
 
 def test_azurite_lock_pins_one_version_and_names_no_registry(root: Path) -> None:
-    folder = root / "scripts" / "azurite"
+    folder = root / "packager" / "fnpack" / "dev" / "azurite_package"
     wanted = json.loads((folder / "package.json").read_text())["dependencies"]["azurite"]
     packages = json.loads((folder / "package-lock.json").read_text())["packages"]
     assert packages["node_modules/azurite"]["version"] == wanted

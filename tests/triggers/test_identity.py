@@ -33,8 +33,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from fnpack.dev.azurite import ACCOUNT, ACCOUNT_KEY
 from fnpack.spec import BlobTrigger, HttpTrigger
-from services import ACCOUNT, ACCOUNT_KEY, Azurite
+from services import Azurite
 
 STORAGE = "https://storage.azure.com"
 HEADER = "header-of-the-identity-endpoint"

@@ -14,6 +14,7 @@ from fnpack_triggers.errors import FnpackError
 EXAMPLES = """\
   fnpack build --model model.pkl --entry-script score.py --trigger blob
   docker run -p 8080:8080 $(fnpack build --trigger http)
+  fnpack dev
   fnpack run app/
   fnpack invoke app/ --file sample_input.json
 """
@@ -93,10 +94,15 @@ def write_examples(formatter: click.HelpFormatter, examples: str) -> None:
     cls=LazyGroup,
     commands_at={
         "build": ("fnpack.cli.build:build", "turn model, script and configuration into an image"),
+        "dev": ("fnpack.cli.dev:dev", "run an app with the storage and Service Bus that it needs"),
         "run": ("fnpack.cli.run:run_command", "run a function-app directory, without an image"),
         "invoke": ("fnpack.cli.invoke:invoke", "send input to a running function and print its output"),
         "model": ("fnpack.cli.model:model", "keep models by name and version"),
         "migrate": ("fnpack.cli.migrate:migrate", "rewrite the imports of code for Azure ML SDK v1"),
+        "send": ("fnpack.cli.send:send", "send a message to a queue or topic, or drop a blob"),
+        "peek": ("fnpack.cli.peek:peek", "look at messages, dead letters and blobs"),
+        "receive": ("fnpack.cli.receive:receive", "take messages or dead letters"),
+        "doctor": ("fnpack.cli.doctor:doctor", "say what this machine lacks, and how to mend it"),
         "host": ("fnpack.cli.host:host", "run a function app with the conventions of Azure's `func`"),
     },
     examples=EXAMPLES,

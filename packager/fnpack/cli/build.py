@@ -76,6 +76,11 @@ EXAMPLES = """\
     help="Name of the setting with the connection. [default: TriggerConnectionString]",
 )
 @click.option(
+    "--service-bus-connection",
+    metavar="SETTING",
+    help="The same for Service Bus functions. [default: as --connection, but apart from blobs: ServiceBusConnection]",
+)
+@click.option(
     "--host", metavar="HOST", help="fnpack, or azure-functions for Microsoft's base image. [default: fnpack]"
 )
 @click.option("--base-image", metavar="IMAGE", help="Image to build on. [default: python:3.X-slim]")

@@ -47,7 +47,14 @@ class Bug(FnpackError):  # noqa: N818 - says what it is
         )
 
 
-_EXTRAS = {"azure": "blob", "aiohttp": "blob", "uvicorn": "host", "httptools": "host"}  # the others: build
+_EXTRAS = {  # the others: build
+    "azure.servicebus": "servicebus",
+    "azure": "blob",
+    "aiohttp": "blob",
+    "uvicorn": "host",
+    "httptools": "host",
+    "watchfiles": "dev",
+}
 
 
 class PackageMissing(FnpackError):  # noqa: N818 - says what happened
@@ -57,7 +64,7 @@ class PackageMissing(FnpackError):  # noqa: N818 - says what happened
     exit_code = ExitCode.MISSING_TOOL
 
     def __init__(self, module: str) -> None:
-        extra = _EXTRAS.get(module.partition(".")[0], "build")
+        extra = _EXTRAS.get(module) or _EXTRAS.get(module.partition(".")[0], "build")
         super().__init__(
             f"this command needs the Python module `{module}`, which is not installed",
             hint=f"pip install 'fnpack[{extra}]', or 'fnpack[all]' for everything",

@@ -10,8 +10,6 @@ import click
 from fnpack.cli import ExampleCommand
 
 DEFAULT_PORT = 7071
-PROJECT_FILES = ("fnpack.toml", "score.py", "inferenceconfig.json")
-APP_FILES = ("host.json", "function_app.py")
 EXAMPLES = """\
   fnpack run                        the app directory here
   fnpack run app/ --port 0          on any free port
@@ -107,9 +105,10 @@ def environment_port() -> int:
 
 def project_instead(folder: Path) -> tuple[str, str] | None:
     """What is wrong and what to do where `folder` is a project, from which an app is yet to be made; else None."""
-    found = next((name for name in PROJECT_FILES if (folder / name).is_file()), None)
-    is_app = any((folder / name).is_file() for name in APP_FILES) or any(folder.glob("*/function.json"))
-    if found is None or is_app:
+    from fnpack.config.discovery import project_file
+
+    found = project_file(folder)
+    if found is None:
         return None
     source = "" if folder == Path() else f" {folder}"
     return (

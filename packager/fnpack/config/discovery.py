@@ -10,6 +10,19 @@ from fnpack.config.project import RawSettings
 INFERENCE_CONFIG = "inferenceconfig.json"
 ENTRY_SCRIPT = "score.py"
 REQUIREMENTS = "requirements.txt"
+_PROJECT_FILES = ("fnpack.toml", ENTRY_SCRIPT, INFERENCE_CONFIG)
+_APP_FILES = ("host.json", "function_app.py")
+
+
+def project_file(folder: Path) -> str | None:
+    """The file by which `folder` is a project, from which an app is yet to be made; None where it is none."""
+    if any((folder / name).is_file() for name in _APP_FILES) or any(folder.glob("*/function.json")):
+        return None
+    found = next((name for name in _PROJECT_FILES if (folder / name).is_file()), None)
+    other = folder / "pyproject.toml"
+    if found is None and other.is_file() and b"[tool.fnpack" in other.read_bytes():
+        return other.name
+    return found
 
 
 def discover(raw: RawSettings, project: Path) -> RawSettings:

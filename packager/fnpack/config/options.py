@@ -53,6 +53,7 @@ OPTIONS: dict[str, Option] = {
         Option("output_topic"),
         Option("auth_level"),
         Option("connection"),
+        Option("service_bus_connection"),
         Option("host"),
         Option("base_image"),
         Option("platform"),

@@ -10,6 +10,7 @@ from fnpack.config.problems import Problems
 from fnpack.config.project import RawSettings
 from fnpack.config.suggest import did_you_mean_or_list, one_of
 from fnpack.spec import (
+    DEFAULT_BUS_CONNECTION,
     DEFAULT_CONNECTION,
     BlobTrigger,
     HttpTrigger,
@@ -25,8 +26,15 @@ _QUEUE, _TOPIC = "service_bus_queue", "service_bus_topic"
 _USES: dict[str, tuple[str, ...]] = {  # trigger -> the options that describe it
     "http": ("auth_level",),
     "blob": ("input_path", "output_path", "connection"),
-    _QUEUE: ("input_queue", "output_queue", "output_topic", "connection"),
-    _TOPIC: ("input_topic", "input_subscription", "output_topic", "output_queue", "connection"),
+    _QUEUE: ("input_queue", "output_queue", "output_topic", "connection", "service_bus_connection"),
+    _TOPIC: (
+        "input_topic",
+        "input_subscription",
+        "output_topic",
+        "output_queue",
+        "connection",
+        "service_bus_connection",
+    ),
 }
 TRIGGERS = tuple(_USES)
 _ALIASES = {"queue": _QUEUE, "servicebus": _QUEUE, "topic": _TOPIC, "storage": "blob", "https": "http"}
@@ -41,7 +49,8 @@ def complete_triggers(raw: RawSettings, problems: Problems) -> tuple[Trigger, ..
     """The triggers asked for (http if none is), described by their options. Notes every problem."""
     names = _names(raw, problems)
     _unused_options(raw, names, problems)
-    connection = _connection(raw, problems)
+    connection = _connection(raw, "connection", DEFAULT_CONNECTION, problems)
+    bus = _bus_connection(raw, names, connection, problems)
     found: list[Trigger] = []
     for name in names:
         match name:
@@ -50,9 +59,9 @@ def complete_triggers(raw: RawSettings, problems: Problems) -> tuple[Trigger, ..
             case "blob":
                 found.append(_blob(raw, connection, problems))
             case "service_bus_queue":
-                found.append(_queue(raw, connection, problems, both=_TOPIC in names))
+                found.append(_queue(raw, bus, problems, both=_TOPIC in names))
             case _:
-                found.append(_topic(raw, connection, problems, both=_QUEUE in names))
+                found.append(_topic(raw, bus, problems, both=_QUEUE in names))
     return tuple(found)
 
 
@@ -95,11 +104,18 @@ def _auth_level(raw: RawSettings, problems: Problems) -> str:
     return value
 
 
-def _connection(raw: RawSettings, problems: Problems) -> str:
-    """The name of the setting that holds the connection string. A wrong value is never shown: it may be the string."""
-    setting, value = raw.get("connection"), raw.text("connection")
+def _bus_connection(raw: RawSettings, names: tuple[str, ...], connection: str, problems: Problems) -> str:
+    """The connection of Service Bus functions: as of all, but apart where a blob function takes the default."""
+    is_beside_blobs = "blob" in names and raw.get("connection") is None
+    default = DEFAULT_BUS_CONNECTION if is_beside_blobs else connection
+    return _connection(raw, "service_bus_connection", default, problems)
+
+
+def _connection(raw: RawSettings, option: str, default: str, problems: Problems) -> str:
+    """The name of the setting that holds a connection string. A wrong value is never shown: it may be the string."""
+    setting, value = raw.get(option), raw.text(option)
     if setting is None or value is None:
-        return DEFAULT_CONNECTION
+        return default
     if not _SETTING_NAME.fullmatch(value):
         secret = any(mark in value for mark in (";", "=", "://"))
         what = (
@@ -107,9 +123,7 @@ def _connection(raw: RawSettings, problems: Problems) -> str:
             if secret
             else "this is not the name of a setting (letters, digits and `_`)"
         )
-        suggestion = (
-            f"leave it out, and set `{DEFAULT_CONNECTION}` to the connection string where the image runs"
-        )
+        suggestion = f"leave it out, and set `{default}` to the connection string where the image runs"
         problems.add(setting.source, what, suggestion)
     return value
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,10 +50,15 @@ class Output:
     content_type: str = ""
 
 
-def load_function(app_root: Path, name: str | None) -> tuple[FunctionApp, Function]:
-    """The function to call: the one named, else the only one. Raises InvokeError that lists what there is."""
+def load_function(
+    app_root: Path, name: str | None, settings: Mapping[str, str] | None = None
+) -> tuple[FunctionApp, Function]:
+    """The function to call: the one named, else the only one. Raises InvokeError that lists what there is.
+
+    `settings` win over those of the environment and of the app.
+    """
     try:
-        app = FunctionApp.load(app_root.resolve(), Settings.load(app_root))
+        app = FunctionApp.load(app_root.resolve(), Settings({**Settings.load(app_root), **(settings or {})}))
         if app.script is not None:
             from fnpack_host.indexing import indexed
 

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from fnpack.invoke import Input, InvokeError, NoAnswer, Output
+from fnpack.invoke.outputs import awaited, wait
 from fnpack_host.app.function_app import Function, FunctionApp
 from fnpack_triggers.base import Json
 from fnpack_triggers.blob.faults import ConflictError, NotFoundError, translated
@@ -34,10 +35,14 @@ def call(app: FunctionApp, function: Function, given: Input, *, timeout_s: float
     pattern = parse_trigger_path(resolve_settings(trigger.text("path"), app.settings))
     name = _blob_name(pattern, given)
     outputs = [binding for binding in function.outputs if binding.type == "blob"]
-    if not outputs:
-        raise InvokeError(f"function {function.name} has no blob output to wait for")
     captures = pattern.match(name) or {}
     data: Mapping[str, Json] = {"BlobTrigger": f"{pattern.container}/{name}", **captures}
+    if not outputs:
+        with awaited(app, function, data) as other, blocking_blobs(connection) as service:
+            if other is None:
+                raise InvokeError(f"function {function.name} has no output to wait for")
+            _Drop(service, connection.account, pattern.container, name).write(given.payload)
+            return wait(app, function, f"{pattern.container}/{name} was dropped", other, timeout_s)
     container, output_name = parse_output_path(
         resolve_settings(outputs[0].text("path"), app.settings)
     ).render(data)

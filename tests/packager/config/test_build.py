@@ -221,6 +221,19 @@ def test_blob_trigger_has_default_paths_and_connection(app: Path) -> None:
     assert build(app, trigger=("blob",)).app.triggers == (expected,)
 
 
+def test_service_bus_beside_blobs_has_a_connection_of_its_own(app: Path) -> None:
+    both = {"trigger": ("blob", "service_bus_queue"), "input_queue": "q", "output_queue": "r"}
+
+    def connections(**options) -> list[str]:
+        found = build(app, **{**both, **options}).app.triggers
+        return [one.connection for one in found if not isinstance(one, HttpTrigger)]
+
+    assert connections() == ["TriggerConnectionString", "ServiceBusConnection"]
+    assert connections(service_bus_connection="Bus") == ["TriggerConnectionString", "Bus"]
+    assert connections(connection="Mine") == ["Mine", "Mine"]
+    assert connections(trigger=("service_bus_queue",)) == ["TriggerConnectionString"]
+
+
 @pytest.mark.parametrize(
     ("name", "suggestion"),
     [

@@ -20,6 +20,7 @@ from azure.storage.blob.aio import BlobLeaseClient, BlobServiceClient  # noqa: E
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient as SyncBlobServiceClient
+    from azure.storage.queue import QueueClient as SyncQueueClient
     from azure.storage.queue.aio import QueueClient
 
     from fnpack_triggers.blob.transport import SignedInTransport
@@ -29,6 +30,7 @@ __all__ = [
     "BlobServiceClient",
     "ContentSettings",
     "blocking_blobs",
+    "blocking_queue",
     "open_blobs",
     "open_queue",
 ]
@@ -125,6 +127,38 @@ def blocking_blobs(connection: StorageConnection) -> Iterator[SyncBlobServiceCli
         ) as service,
     ):
         yield service
+
+
+@contextmanager
+def blocking_queue(connection: StorageConnection, name: str) -> Iterator[SyncQueueClient]:
+    """A client for the queue `name` that blocks, for a command. Texts are as they are. Raises as `open_queue`."""
+    from azure.storage.queue import LinearRetry
+    from azure.storage.queue import QueueClient as SyncQueueClient
+
+    retry = LinearRetry(backoff=1, retry_total=2, random_jitter_range=0)
+    identity = connection.with_queues().identity
+    if identity is None:
+        with SyncQueueClient.from_connection_string(
+            connection.text,
+            name,
+            retry_policy=retry,
+            connection_timeout=_CONNECT_TIMEOUT_S,
+            read_timeout=_BLOCKING_READ_TIMEOUT_S,
+        ) as queue:
+            yield queue
+        return
+    with (
+        closing(SyncCredential(identity.sign_in)) as credential,
+        SyncQueueClient(
+            identity.queue_uri,
+            name,
+            credential,
+            retry_policy=retry,
+            connection_timeout=_CONNECT_TIMEOUT_S,
+            read_timeout=_BLOCKING_READ_TIMEOUT_S,
+        ) as queue,
+    ):
+        yield queue
 
 
 def _transport(credential: AsyncCredential) -> SignedInTransport:

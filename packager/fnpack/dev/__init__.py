@@ -1,0 +1,1 @@
+"""`fnpack dev`: an app with the services that it needs, on this machine, until Ctrl-C. For development only."""
