@@ -10,6 +10,7 @@ from fnpack_triggers.base import Deliver, Event
 from fnpack_triggers.service_bus.event import batch_event_of
 from fnpack_triggers.service_bus.lane import IDLE_WAIT_S, Lane
 from fnpack_triggers.service_bus.link import ReceivingLink
+from fnpack_triggers.service_bus.runs import Key
 
 if TYPE_CHECKING:
     from azure.servicebus import ServiceBusReceivedMessage
@@ -28,23 +29,25 @@ class BatchLane(Lane):
         return batch_event_of(messages, self._source.path)
 
     async def _take(self, deliver: Deliver, link: ReceivingLink, idle_s: float) -> bool:
-        batch = await link.receive(1, idle_s)
-        if not batch:
+        found = await link.receive(1, idle_s)
+        if not found:
             return False
+        batch: dict[
+            Key, ServiceBusReceivedMessage
+        ] = {}  # one whose lock ran out comes again, and counts once
         until = time.monotonic() + self._options.max_batch_wait_s
-        while len(batch) < self._options.max_batch:
-            for message in batch:
-                self._flight(message)  # its lock is renewed while the batch waits
-            await self._renew_due(link)
-            left_s = 0.0 if len(batch) >= self._options.min_batch else until - time.monotonic()
-            more = await link.receive(self._room(link, len(batch)), min(max(left_s, _GAP_S), IDLE_WAIT_S))
-            batch += more
-            if more and link.session_id:
-                until = min(until, time.monotonic() + self._options.idle_s)
+        while True:
+            batch.update({self._flight(message).key: message for message in found})
+            await self._renew_due(link)  # also while the batch waits
             is_enough = len(batch) >= self._options.min_batch or time.monotonic() >= until
-            if self._stopping.is_set() or (is_enough and not more):
+            if self._stopping.is_set() or (is_enough and not found) or len(batch) >= self._options.max_batch:
                 break
-        self._begin(deliver, batch)
+            left_s = _GAP_S if is_enough else max(until - time.monotonic(), _GAP_S)
+            wait_s = min(left_s, IDLE_WAIT_S, self._due_in_s)
+            found = await link.receive(self._room(link, len(batch)), wait_s)
+            if found and link.session_id:
+                until = min(until, time.monotonic() + self._options.idle_s)
+        self._begin(deliver, list(batch.values()))
         return True
 
     def _room(self, link: ReceivingLink, count: int) -> int:

@@ -104,6 +104,11 @@ def is_no_session(exc: BusUnavailable) -> bool:
     return isinstance(cause, sdk.OperationTimeoutError) and "com.microsoft:timeout" in str(cause)
 
 
+def is_closed(exc: BusUnavailable) -> bool:
+    """Whether the broker had closed the link: of a session, because its lock was lost."""
+    return "Link already closed" in str(exc.__cause__)
+
+
 def _said(exc: sdk.ServiceBusError) -> str:
     """What the broker said of it, on one line."""
     return str(exc).partition(" Error condition:")[0].strip().splitlines()[0][:300]

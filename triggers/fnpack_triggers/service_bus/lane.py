@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("fnpack.triggers.service_bus")
 IDLE_WAIT_S = 1.0  # how long an idle lane listens, so how late it sees that it stops
+_MIN_WAIT_S = 0.01
 _NEVER = float("inf")
 
 
@@ -155,7 +156,7 @@ class Lane(ABC):
                 await self._wait_for_end()
                 busy_at = time.monotonic()
                 continue
-            idle_s = IDLE_WAIT_S
+            idle_s = min(IDLE_WAIT_S, self._due_in_s)
             if link.session_id and not self._flights:
                 idle_s = min(idle_s, self._options.idle_s - (time.monotonic() - busy_at))
                 if idle_s <= 0:
@@ -227,14 +228,19 @@ class Lane(ABC):
 
     async def _wait_for_end(self) -> None:
         """Wait until a run ends or a lock is due."""
-        due = min((flight.renew_at for flight in self._flights.values()), default=_NEVER)
-        if self._session is not None:
-            due = min(due, self._session.renew_at)
-        wait_s = min(max(due - time.monotonic(), 0.01), IDLE_WAIT_S)
+        wait_s = min(self._due_in_s, IDLE_WAIT_S)
         self._has_ended.clear()
         if not self._ended:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._has_ended.wait(), wait_s)
+
+    @property
+    def _due_in_s(self) -> float:
+        """When a lock is to be renewed."""
+        due = min((flight.renew_at for flight in self._flights.values()), default=_NEVER)
+        if self._session is not None:
+            due = min(due, self._session.renew_at)
+        return max(due - time.monotonic(), _MIN_WAIT_S)
 
     def _let_go(self) -> None:
         """The link is lost, and with it what the messages were settled by; their runs go on."""

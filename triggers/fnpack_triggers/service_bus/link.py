@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +19,14 @@ from azure.servicebus.aio import ServiceBusClient
 from fnpack_triggers.identity import AsyncCredential
 from fnpack_triggers.service_bus.connection import BusConnection
 from fnpack_triggers.service_bus.entity import Entity
-from fnpack_triggers.service_bus.faults import BusUnavailable, NoSession, is_no_session, translated
+from fnpack_triggers.service_bus.faults import (
+    BusUnavailable,
+    LockLost,
+    NoSession,
+    is_closed,
+    is_no_session,
+    translated,
+)
 from fnpack_triggers.service_bus.options import BusOptions
 
 if TYPE_CHECKING:
@@ -98,6 +106,8 @@ class ReceivingLink(_Link):
         session_wait_s: float | None = None,
     ) -> None:
         """With `session_wait_s`, hold the next session that is free; give up after so long."""
+        if session_wait_s is not None:  # the wait takes nothing from the time to connect
+            options = replace(options, try_timeout_s=options.try_timeout_s + session_wait_s)
         super().__init__(connection, entity, options)
         given: dict[str, Any] = {
             "sub_queue": ServiceBusSubQueue.DEAD_LETTER if entity.is_dead_letters else None,
@@ -122,6 +132,14 @@ class ReceivingLink(_Link):
     def session_locked_until(self) -> datetime | None:
         """When the lock of the session ends."""
         return self._receiver.session.locked_until_utc if self._waits_for_session else None
+
+    async def _bounded(self, call: Awaitable[_T], operation: str, timeout_s: float | None = None) -> _T:
+        try:
+            return await super()._bounded(call, operation, timeout_s)
+        except BusUnavailable as exc:
+            if self._waits_for_session and is_closed(exc):
+                raise LockLost("its session was lost") from exc
+            raise
 
     async def open(self) -> None:
         """Connect. Raises EntityAbsent, and NoSession when none was free."""

@@ -130,8 +130,7 @@ class ServiceBusTrigger:
 
     async def _connect(self, session_wait_s: float | None = None) -> ReceivingLink:
         if self.has_sessions and session_wait_s is None:
-            # well before the library would take the wait for an outage
-            session_wait_s = max(min(self.options.try_timeout_s / 2, _MAX_SESSION_WAIT_S), 0.5)
+            session_wait_s = min(self.options.try_timeout_s, _MAX_SESSION_WAIT_S)
         link = ReceivingLink(
             self._connection,
             self.entity,
