@@ -65,8 +65,6 @@ def translated(operation: str, namespace: str) -> Iterator[None]:
     """Turn what the Service Bus library raises inside into this module's exceptions."""
     try:
         yield
-    except SignInError as exc:
-        raise (BusRefused if exc.is_final else BusUnavailable)(str(exc), hint=exc.hint) from exc
     except _LOST as exc:
         raise LockLost(type(exc).__name__) from exc
     except sdk.MessagingEntityNotFoundError as exc:
@@ -86,6 +84,8 @@ def translated(operation: str, namespace: str) -> Iterator[None]:
             hint="write the value to a blob and send its name; the tier Premium takes up to 100 MB",
         ) from exc
     except sdk.ServiceBusError as exc:
+        if isinstance(cause := exc.inner_exception, SignInError):
+            raise (BusRefused if cause.is_final else BusUnavailable)(str(cause), hint=cause.hint) from exc
         if "amqp:not-allowed" in str(exc):
             raise SessionMismatch(
                 f"Service Bus namespace `{namespace}` refused to {operation}: {_said(exc)}",
