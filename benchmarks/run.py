@@ -15,6 +15,7 @@ import blob_throughput
 import http_throughput
 import image
 import queue_throughput
+import service_bus
 import start
 from measure import ROOT, Table, machine
 
@@ -23,6 +24,7 @@ PARTS = {
     "blob": blob_latency.run,
     "blobs": blob_throughput.run,
     "queue": queue_throughput.run,
+    "service_bus": service_bus.run,
     "http": http_throughput.run,
     "image": image.run,
 }
