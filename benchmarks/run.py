@@ -16,6 +16,7 @@ import http_throughput
 import image
 import queue_throughput
 import registry_push
+import service_bus
 import start
 from measure import ROOT, Table, machine
 
@@ -24,6 +25,7 @@ PARTS = {
     "blob": blob_latency.run,
     "blobs": blob_throughput.run,
     "queue": queue_throughput.run,
+    "service_bus": service_bus.run,
     "http": http_throughput.run,
     "image": image.run,
     "registry": registry_push.run,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qsl, urlsplit
 
 from fnpack_host.worker.values import Value
@@ -20,6 +20,8 @@ _UNTOLD = ("code",)  # the key of a request is no data
 
 def trigger_value(binding: Binding, event: Event) -> Value:
     """The value of an event for the trigger's parameter."""
+    if event.items is not None:
+        return texts_or_bytes(binding, event.items)
     return VALUES.get(binding.type, text_or_bytes)(binding, event.payload)
 
 
@@ -32,6 +34,13 @@ def text_or_bytes(binding: Binding, payload: bytes) -> Value:
             return Value(binding.name, "none")
         case _:
             return Value(binding.name, "string", as_utf8(payload))
+
+
+def texts_or_bytes(binding: Binding, items: Sequence[bytes]) -> Value:
+    """The values of a batch: texts unless `dataType` asks for bytes."""
+    if binding.text("dataType").lower() == "binary":
+        return Value.of_items(binding.name, "collection_bytes", items)
+    return Value.of_items(binding.name, "collection_string", [as_utf8(item) for item in items])
 
 
 def always_bytes(binding: Binding, payload: bytes) -> Value:

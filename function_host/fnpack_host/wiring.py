@@ -63,6 +63,12 @@ def _wire_one(app: FunctionApp, function: Function, wiring: Wiring) -> None:
     )
     inputs = {b.name: create_input(b, site) for b in function.inputs}
     outputs = {b.name: create_output(b, function.trigger, site) for b in function.outputs}
+    if function.is_scoring and function.trigger.is_batch:
+        raise BindingError(
+            f"binding `{function.trigger.name}` asks for batches (`cardinality: many`), but an entry script scores one "
+            "message at a time",
+            hint="set `cardinality` to `one`; `maxConcurrentCalls` in host.json says how many run at once",
+        )
     if not function.is_http and not function.is_disabled:
         wiring.listeners[function.name] = create_listener(function.trigger, site)
     wiring.inputs[function.name], wiring.outputs[function.name] = inputs, outputs

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,30 +66,6 @@ def containers(azurite) -> Iterator[tuple[str, str]]:
         yield names
         for name in names:
             service.delete_container(name)
-
-
-@pytest.fixture
-def run_image(docker_engine) -> Iterator[Callable[..., object]]:
-    """Runs an image as users should: read-only, no capabilities, on the host's network to reach Azurite."""
-    started = []
-
-    def run(reference: str, **environment: str) -> object:
-        container = docker_engine.containers.run(
-            reference,
-            detach=True,
-            network_mode="host",
-            read_only=True,
-            tmpfs={"/tmp": ""},
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges"],
-            environment=environment,
-        )
-        started.append(container)
-        return container
-
-    yield run
-    for container in started:
-        container.remove(force=True)
 
 
 def blob_options(containers: tuple[str, str]) -> list[str]:

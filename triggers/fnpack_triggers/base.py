@@ -31,14 +31,19 @@ class Binding:
         """Whether this is the binding that starts the function."""
         return self.type.endswith("trigger")
 
+    @property
+    def is_batch(self) -> bool:
+        """Whether one call gets many values (`cardinality`)."""
+        return self.text("cardinality").lower() == "many"
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something happened: one call of the function.
 
-    `payload` is the trigger's value (blob or message bytes). `data` is the binding data that expressions such
-    as `{blobname}` read (names compare case-insensitively). `source` says in a log line what it was
-    (`input/a.json`). `attempt` counts from 1.
+    `payload` is the trigger's value (blob or message bytes); of a batch the values are `items`. `data` is the binding
+    data that expressions such as `{blobname}` read (names compare case-insensitively). `source` says in a log line
+    what it was (`input/a.json`). `attempt` counts from 1.
     """
 
     payload: bytes
@@ -46,6 +51,7 @@ class Event:
     source: str
     attempt: int = 1
     content_type: str = ""
+    items: tuple[bytes, ...] | None = None
 
 
 # Runs the function for an event and returns once every output is durable. Raises `InvocationFailed` when the

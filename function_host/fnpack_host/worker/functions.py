@@ -108,7 +108,7 @@ class FunctionRunner:
                 _facts(frame, "http"), rest_of(frame.facts.get("inputs"), frame.payload)
             )
         else:
-            datum = self._library.from_bytes(value.kind, value.data)
+            datum = self._library.from_value(value)
         given = frame.facts.get("metadata")
         is_fed = slot.binding.is_trigger and slot.converter.has_trigger_support()
         metadata = self._library.metadata(given) if is_fed and isinstance(given, Mapping) else {}

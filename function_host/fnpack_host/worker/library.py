@@ -9,7 +9,10 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Protocol
+
+from fnpack_host.worker.values import Value
 
 # The library knows its converters by these spellings; a binding's type has none (it compares without case).
 _SPELLINGS = (
@@ -88,8 +91,9 @@ class Library:
         datum: object = self._datum(value, kind)
         return datum
 
-    def from_bytes(self, kind: str, data: bytes) -> object:
+    def from_value(self, value: Value) -> object:
         """A datum from what a frame holds."""
+        kind, data = value.kind, value.data
         match kind:
             case "none":
                 return self.datum(None, None)
@@ -99,6 +103,12 @@ class Library:
                 return self.datum(int(data), kind)
             case "double":
                 return self.datum(float(data), kind)
+            case "collection_string":
+                return self.datum(
+                    SimpleNamespace(string=[item.decode("utf-8") for item in value.items]), kind
+                )
+            case "collection_bytes":
+                return self.datum(SimpleNamespace(bytes=value.items), kind)
             case _:
                 return self.datum(data.decode("utf-8"), kind)
 
@@ -112,16 +122,35 @@ class Library:
         return self.datum({**value, "body": self.datum(body, "bytes")}, "http")
 
     def metadata(self, values: Mapping[str, object]) -> dict[str, object]:
-        """A trigger's metadata as data: text as string, fractions as double, everything else as JSON."""
+        """A trigger's metadata as data: text as string, fractions as double, lists of a batch as collections.
+
+        Everything else is JSON.
+        """
         found: dict[str, object] = {}
         for name, value in values.items():
             if isinstance(value, str):
                 found[name] = self.datum(value, "string")
             elif isinstance(value, float):
                 found[name] = self.datum(value, "double")
+            elif isinstance(value, list):
+                found[name] = self.datum(_ListAndText(value), "collection_string")
             elif value is not None:
                 found[name] = self.datum(json.dumps(value), "json")
         return found
+
+
+class _ListAndText(str):
+    """A list, for each message of a batch to take its own from, and its JSON, by which the library counts them.
+
+    As JSON alone the library would read all of it again for each message and attribute.
+    """
+
+    string: list[object]
+
+    def __new__(cls, value: list[object]) -> _ListAndText:
+        self = super().__new__(cls, json.dumps(value))
+        self.string = value
+        return self
 
 
 class _Sent:

@@ -9,7 +9,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusReceiveMode, __version__
+from azure.servicebus import (
+    ServiceBusClient,
+    ServiceBusMessage,
+    ServiceBusReceivedMessage,
+    ServiceBusReceiveMode,
+    __version__,
+)
 from azure.servicebus.amqp import AmqpAnnotatedMessage
 from azure.servicebus.exceptions import (
     MessageLockLostError,
@@ -165,6 +171,29 @@ def test_a_deferred_message_is_received_by_number_and_renewed_there(links) -> No
     receiver.complete_message(found)
     with pytest.raises(ServiceBusError, match="no deferred message"):
         receiver.receive_deferred_messages(deferred.sequence_number)
+
+
+def test_a_deferred_message_is_settled_in_every_way(links) -> None:
+    """The SDK settles deferred messages by requests, not on the link."""
+    receiver = links.receiver(QUEUE)
+
+    def deferred(body: str) -> tuple[int, ServiceBusReceivedMessage]:
+        links.sender(QUEUE).send_messages(ServiceBusMessage(body))
+        message = links.receive(QUEUE)
+        receiver.defer_message(message)
+        (found,) = receiver.receive_deferred_messages(message.sequence_number)
+        return message.sequence_number, found
+
+    for settle in (receiver.abandon_message, receiver.defer_message):
+        number, found = deferred("again")
+        settle(found)
+        (again,) = receiver.receive_deferred_messages(number)
+        receiver.complete_message(again)
+    _, found = deferred("buried")
+    receiver.dead_letter_message(found, reason="why", error_description="because")
+    (dead,) = links.dead_letters(QUEUE).receive_messages(1)
+    assert (str(dead), dead.dead_letter_reason) == ("buried", "why")
+    links.dead_letters(QUEUE).complete_message(dead)
 
 
 def test_peeking_shows_messages_and_takes_none(links) -> None:

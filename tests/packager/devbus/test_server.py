@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import select
 import socket
 import struct
 import time
@@ -25,6 +26,8 @@ from fnpack.devbus.amqp.performatives import (
     FLOW,
     OPEN,
     PROPERTIES,
+    REJECTED,
+    RELEASED,
     SASL_INIT,
     SOURCE,
     TARGET,
@@ -32,6 +35,7 @@ from fnpack.devbus.amqp.performatives import (
 )
 from fnpack.devbus.amqp.types import Described, Fields, Symbol, UByte, UInt, ULong, UShort, Value
 from fnpack.devbus.entities.settings import QueueSettings
+from fnpack.devbus.entities.stored import State
 from fnpack.devbus.server import DevBus
 from fnpack.devbus.thread import DevBusThread
 from fnpack.devbus.wire.broker import Limits
@@ -369,6 +373,67 @@ def test_a_disposition_of_all_numbers_is_no_work(bus, connected: Client) -> None
         assert time.perf_counter() - began < 2
 
 
+FAILED = Described(ULong(0x27), [True, False, None])
+DEFERRED = Described(ULong(0x27), [True, True, None])
+BURIED = Described(
+    ULong(0x25),
+    [
+        Described(
+            ULong(0x1D), [Symbol("com.microsoft:dead-letter"), None, {Symbol("DeadLetterReason"): "why"}]
+        )
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "answer", "count", "state"),
+    [
+        (ACCEPTED.write(), ACCEPTED.write(), None, None),
+        (RELEASED.write(), RELEASED.write(), 0, State.ACTIVE),
+        (FAILED, FAILED, 1, State.ACTIVE),
+        (DEFERRED, DEFERRED, 0, State.DEFERRED),
+        (BURIED, REJECTED.write(), None, None),
+    ],
+    ids=["accepted", "released", "modified", "deferred", "rejected"],
+)
+def test_each_outcome_is_done_and_confirmed_with_its_own_kind(
+    bus, connected: Client, outcome: Described, answer: Described, count: int | None, state: State | None
+) -> None:
+    name = bus.ensure_queue(f"outcomes-{uuid4().hex[:8]}")
+    connected.begin()
+    connected.attach(name)
+    connected.frame(transfer(), DATA)
+    connected.attach(name, receives=True, handle=1)
+    connected.credit(1, handle=1)
+    delivery = connected.expect(TRANSFER.code)
+    assert len(delivery[2]) == 16
+    connected.frame(DISPOSITION.write(role=True, first=delivery[1], settled=False, state=outcome))
+    confirmed = connected.expect(DISPOSITION.code)
+    while confirmed[0] is True:  # the one for what was sent
+        confirmed = connected.expect(DISPOSITION.code)
+    assert (confirmed[1], confirmed[3], confirmed[4]) == (delivery[1], True, answer)
+    left = bus.call(lambda service: service.ensure_queue(name).peek(0, 9))
+    assert [(one.delivery_count, one.state) for one in left] == ([] if state is None else [(count, state)])
+    dead = bus.call(lambda service: len(service.ensure_queue(name).dead_letters or ()))
+    assert dead == (outcome is BURIED)
+
+
+def test_an_outcome_for_a_lock_that_is_lost_is_refused_with_the_reason(bus, connected: Client) -> None:
+    name = bus.ensure_queue(f"lost-{uuid4().hex[:8]}")
+    connected.begin()
+    connected.attach(name)
+    connected.frame(transfer(), DATA)
+    connected.expect(DISPOSITION.code)
+    connected.attach(name, receives=True, handle=1)
+    connected.credit(1, handle=1)
+    delivery = connected.expect(TRANSFER.code)
+    bus.call(lambda service: service.lose_locks(name))
+    connected.frame(DISPOSITION.write(role=True, first=delivery[1], settled=False, state=ACCEPTED.write()))
+    state = connected.expect(DISPOSITION.code)[4]
+    assert isinstance(state, Described)
+    assert b"com.microsoft:message-lock-lost" in encode(state)
+
+
 HOSTILE = {
     "another protocol": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(600),
@@ -510,6 +575,43 @@ def test_a_client_that_says_nothing_is_let_go() -> None:
         silent.until_over()
         assert silent.is_over
         silent.socket.close()
+
+
+def test_a_client_that_drips_its_bytes_is_let_go_as_well() -> None:
+    with DevBusThread(limits=Limits(open_timeout_s=0.5)) as bus:
+        slow, began = Client(bus.port), time.monotonic()
+        opening = AMQP_HEADER + encode_frame(0, OPEN.write(container_id="slow" * 50))
+        try:
+            for byte in opening:
+                slow.send(bytes([byte]))
+                if wait_readable(slow.socket, 0.05) and not slow.socket.recv(65536):
+                    break
+        except ConnectionError:
+            pass
+        assert time.monotonic() - began < 5  # all of it would take ten seconds
+        assert bus.call(lambda service: len(service.broker.connections)) == 0
+        slow.socket.close()
+
+
+def test_a_crowd_of_clients_that_stop_half_way_holds_nobody_up(bus) -> None:
+    before = bus.call(lambda service: len(service.broker.connections))
+    with still_served(bus):
+        crowd = [Client(bus.port) for _ in range(200)]
+        for number, client in enumerate(crowd):
+            client.send((AMQP_HEADER, SASL_HEADER, b"", AMQP_HEADER + b"\x00\x00\x10")[number % 4])
+        for client in crowd[::2]:
+            client.socket.close()
+        for client in crowd[1::2]:  # without a word, as a machine that is switched off
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.socket.close()
+    deadline = time.monotonic() + 10
+    while bus.call(lambda service: len(service.broker.connections)) > before:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def wait_readable(connection: socket.socket, timeout_s: float) -> bool:
+    return bool(select.select([connection], [], [], timeout_s)[0])
 
 
 def test_there_are_only_so_many_connections() -> None:

@@ -128,9 +128,19 @@ async def listen():
     """Starts a listener: `await listen(bus, entity, function, **options)`; stops it at the end."""
     started: list[ServiceBusTrigger] = []
 
-    async def start(bus: Bus, entity: Entity | str, function: Callable[[Event], Awaitable[None]], **options):
+    async def start(
+        bus: Bus,
+        entity: Entity | str,
+        function: Callable[[Event], Awaitable[None]],
+        *,
+        is_batch: bool = False,
+        has_sessions: bool = False,
+        **options,
+    ):
         entity = Entity(entity) if isinstance(entity, str) else entity
-        trigger = ServiceBusTrigger("f", entity, bus.connection, BusOptions(**options))
+        trigger = ServiceBusTrigger(
+            "f", entity, bus.connection, BusOptions(**options), is_batch=is_batch, has_sessions=has_sessions
+        )
         await trigger.start(function)
         started.append(trigger)
         return trigger

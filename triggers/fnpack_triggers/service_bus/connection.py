@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from fnpack_triggers.errors import ConnectionSettingError
-from fnpack_triggers.sections import lookup
+from fnpack_triggers.identity import SignIn, require_library
+from fnpack_triggers.sections import Section, find_section
 
 DEFAULT_SETTING = "AzureWebJobsServiceBus"
+_HOST_KEY = "fullyQualifiedNamespace"
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
 class BusConnection:
-    """A namespace as a connection string, checked. `setting` names where it came from, for messages."""
+    """A namespace as a connection string or as an identity, checked. `setting` names where it came from, for messages.
+
+    `namespace` is its host name, with the port where one is given.
+    """
 
     setting: str = field(compare=False)
     namespace: str
     text: str = field(repr=False)
+    sign_in: SignIn | None = None
 
     @classmethod
     def find(cls, settings: Mapping[str, str], name: str) -> BusConnection:
         """The namespace that a binding names; an empty name means `AzureWebJobsServiceBus`.
 
-        Raises ConnectionSettingError when the setting is missing, malformed, or an identity.
+        Raises ConnectionSettingError when the setting is missing or malformed, or when it is an identity and
+        azure-identity is not installed.
         """
         name = name or DEFAULT_SETTING
-        return cls.parse(name, lookup(settings, name))
+        section = find_section(settings, name)
+        if section.value:
+            return cls.parse(name, section.value)
+        namespace = _identity_namespace(section)
+        sign_in = SignIn.read(section.prefix, section.keys)
+        require_library(section.prefix)
+        return cls(section.prefix, namespace, "", sign_in)
 
     @classmethod
     def parse(cls, setting: str, text: str) -> BusConnection:
@@ -62,6 +77,20 @@ def _namespace(endpoint: str) -> str:
         return url.netloc if url.scheme.lower() == "sb" and url.hostname and url.port != 0 else ""
     except ValueError:
         return ""
+
+
+def _identity_namespace(section: Section) -> str:
+    """The host name in `X__fullyQualifiedNamespace`."""
+    setting, hint = section.setting(_HOST_KEY), "write only the host's name: NAMESPACE.servicebus.windows.net"
+    host = section.keys.get(_HOST_KEY, "")
+    if not host:
+        raise ConnectionSettingError(
+            f"the connection `{section.prefix}` is given as an identity, but not the namespace: `{setting}` is missing",
+            hint=f"set `{setting}` to NAMESPACE.servicebus.windows.net",
+        )
+    if not _HOST.fullmatch(host):
+        raise ConnectionSettingError(f"the setting `{setting}` is not the name of a host", hint=hint)
+    return host
 
 
 def _without_entity(text: str) -> str:

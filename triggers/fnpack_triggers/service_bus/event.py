@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -25,6 +25,15 @@ def event_of(message: ServiceBusReceivedMessage, path: str) -> Event:
     count = attempt_of(message)
     source = f"{path}/{message.message_id or message.sequence_number}"
     return Event(payload, data, source, count, message.content_type or "")
+
+
+def batch_event_of(messages: Sequence[ServiceBusReceivedMessage], path: str) -> Event:
+    """The event of messages that one call gets together: bodies in order, metadata as `MessageIdArray` and so on."""
+    found = [metadata_of(message) for message in messages]
+    data: dict[str, Json] = {f"{name}Array": [one[name] for one in found] for name in found[0]}
+    count = max(attempt_of(message) for message in messages)
+    bodies = tuple(body_bytes(message) for message in messages)
+    return Event(b"", data, f"{path} ({len(messages)} messages)", count, items=bodies)
 
 
 def attempt_of(message: ServiceBusReceivedMessage) -> int:
@@ -78,6 +87,7 @@ def metadata_of(message: ServiceBusReceivedMessage) -> dict[str, Json]:
         "Subject": message.subject,
         "TimeToLive": _span(message.time_to_live),
         "To": message.to,
+        "TransactionPartitionKey": _via_partition_key(message),
     }
 
 
@@ -100,6 +110,13 @@ def plain(value: object) -> Json:
             return str(value)
         case _:
             return str(value)
+
+
+def _via_partition_key(message: ServiceBusReceivedMessage) -> str | None:
+    """The library shows it no more; it is an annotation."""
+    annotations = message.raw_amqp_message.annotations or {}
+    value = annotations.get(b"x-opt-via-partition-key", annotations.get("x-opt-via-partition-key"))
+    return None if value is None else str(plain(value))
 
 
 def _text(value: object) -> str | None:

@@ -12,6 +12,7 @@ from azure.servicebus import exceptions as sdk
 
 from fnpack_triggers.blob.faults import StorageUnavailable
 from fnpack_triggers.errors import ServiceError
+from fnpack_triggers.identity import SignInError
 
 _log = logging.getLogger("fnpack.triggers.service_bus")
 
@@ -38,8 +39,16 @@ class EntityAbsent(BusRefused):
     code = "FN148"
 
 
+class SessionMismatch(BusRefused):
+    """The entity has sessions and the binding does not say so, or the reverse."""
+
+
 class LockLost(Exception):  # noqa: N818
-    """The message is no longer locked for us: its lock ran out, or it was settled already."""
+    """The message or session is no longer locked for us: its lock ran out, or it was settled already."""
+
+
+class NoSession(Exception):  # noqa: N818
+    """No session was free for as long as one may wait for it; nothing is wrong."""
 
 
 _LOST = (
@@ -66,7 +75,8 @@ def translated(operation: str, namespace: str) -> Iterator[None]:
     except _DENIED as exc:
         raise BusRefused(
             f"Service Bus namespace `{namespace}` refused to {operation}",
-            hint="check the key in the connection setting; a trigger needs the right Listen, an output Send",
+            hint="check the key in the connection setting; a trigger needs the right Listen, an output Send; an "
+            "identity needs the role Azure Service Bus Data Receiver, or Data Sender",
         ) from exc
     except sdk.MessageSizeExceededError as exc:
         raise BusRefused(
@@ -74,11 +84,34 @@ def translated(operation: str, namespace: str) -> Iterator[None]:
             hint="write the value to a blob and send its name; the tier Premium takes up to 100 MB",
         ) from exc
     except sdk.ServiceBusError as exc:
+        if isinstance(cause := exc.inner_exception, SignInError):
+            raise (BusRefused if cause.is_final else BusUnavailable)(str(cause), hint=cause.hint) from exc
+        if "amqp:not-allowed" in str(exc):
+            raise SessionMismatch(
+                f"Service Bus namespace `{namespace}` refused to {operation}: {_said(exc)}",
+                hint="`isSessionsEnabled` must be true for an entity with sessions, and for no other",
+            ) from exc
         raise BusUnavailable(
             f"Service Bus namespace `{namespace}` could not {operation} ({type(exc).__name__})"
         ) from exc
     except (OSError, asyncio.TimeoutError) as exc:
         raise BusUnavailable(f"Service Bus namespace `{namespace}` does not answer ({operation})") from exc
+
+
+def is_no_session(exc: BusUnavailable) -> bool:
+    """Whether the broker said that no session became free, when one was waited for."""
+    cause = exc.__cause__
+    return isinstance(cause, sdk.OperationTimeoutError) and "com.microsoft:timeout" in str(cause)
+
+
+def is_closed(exc: BusUnavailable) -> bool:
+    """Whether the broker had closed the link: of a session, because its lock was lost."""
+    return "Link already closed" in str(exc.__cause__)
+
+
+def _said(exc: sdk.ServiceBusError) -> str:
+    """What the broker said of it, on one line."""
+    return str(exc).partition(" Error condition:")[0].strip().splitlines()[0][:300]
 
 
 class Outage:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,7 +16,6 @@ from fnpack_triggers.service_bus.options import BusOptions
 if TYPE_CHECKING:
     from azure.servicebus import ServiceBusMessage
 
-_PATIENCE_S = 10.0
 _MAX_MESSAGES = 100
 _MAX_BYTES = 128 * 1024  # well within the 256 KB of the tier Standard, as headers count too
 
@@ -108,7 +106,7 @@ class Outbox:
             _settle(letters, None)
 
     async def _send_patiently(self, letters: list[_Letter]) -> None:
-        deadline, delay_s, tries = time.monotonic() + _PATIENCE_S, 0.2, 0
+        delay_s, tries = self._options.delay_s, 0
         while True:
             try:
                 if self._link is None:
@@ -117,7 +115,7 @@ class Outbox:
             except (BusUnavailable, BusRefused, LockLost) as exc:
                 await self._disconnect()
                 tries += 1
-                if not isinstance(exc, BusUnavailable) or time.monotonic() >= deadline:
+                if not isinstance(exc, BusUnavailable) or tries > self._options.max_retries + 1:
                     raise
                 if tries == 1:
                     continue  # brokers end links on which nothing was sent for minutes
@@ -126,7 +124,7 @@ class Outbox:
                 self._outage.recovered()
                 return
             await asyncio.sleep(delay_s)
-            delay_s = min(delay_s * 2, 2.0)
+            delay_s = self._options.next_delay_s(delay_s)
 
     async def _connect(self) -> SendingLink:
         link = SendingLink(self._connection, self._entity, self._options)

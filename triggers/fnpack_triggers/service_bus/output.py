@@ -31,6 +31,8 @@ class ServiceBusOutput:
     ) -> None:
         name, self._is_topic = check_target(binding)
         self.name = Template.parse(name)
+        session = binding.text("sessionId")
+        self._session = Template.parse(session) if session else None
         self._origin = f"{function}/{binding.name}"
         self._connection, self._options = connection, options
         self._outboxes: dict[str, Outbox] = {}
@@ -40,7 +42,7 @@ class ServiceBusOutput:
 
         As in Azure's host, text that is a JSON array becomes a message per item; with a `content_type` it is one
         message. The message id depends on the function and on what started it, so that an entity with duplicate
-        detection drops the output of a repeat. A session goes on: the trigger's session id is sent along.
+        detection drops the output of a repeat. Where the binding names no session, the trigger's goes on.
 
         Raises PatternError, BusUnavailable (worth a retry), BusRefused or EntityAbsent.
         """
@@ -48,14 +50,14 @@ class ServiceBusOutput:
 
         name = self.name.render(data)
         items = [value] if content_type else split_items(value)
-        session, parent = data.get("SessionId"), data.get("InvocationId")
+        session, parent = self._session_id(data), data.get("InvocationId")
         origin = _origin_id(self._origin, data)
         messages = [
             ServiceBusMessage(
                 item,
                 content_type=content_type or _kind_of(item),
                 message_id=origin if len(items) == 1 else f"{origin}-{number}",
-                session_id=session if isinstance(session, str) and session else None,
+                session_id=session,
                 application_properties={_PARENT: parent} if isinstance(parent, str) else None,
             )
             for number, item in enumerate(items, start=1)
@@ -73,6 +75,13 @@ class ServiceBusOutput:
         """Close the connections."""
         outboxes, self._outboxes = list(self._outboxes.values()), {}
         await asyncio.gather(*(outbox.close() for outbox in outboxes))
+
+    def _session_id(self, data: Mapping[str, Json]) -> str | None:
+        if self._session is not None:
+            return self._session.render(data) or None
+        found = data.get("SessionIdArray", data.get("SessionId"))
+        first = found[0] if isinstance(found, list) and found else found
+        return first if isinstance(first, str) and first else None
 
     def _outbox(self, name: str) -> Outbox:
         if name not in self._outboxes:
@@ -101,8 +110,12 @@ def _origin_id(function: str, data: Mapping[str, Json]) -> str:
 
 def _facts(data: Mapping[str, Json]) -> list[Json] | None:
     """What names the event: a message by its number and times, a blob by its path and version."""
+    names = ("MessageId", "SequenceNumber", "EnqueuedTimeUtc")
     if data.get("SequenceNumber"):
-        return [data.get(name) for name in ("MessageId", "SequenceNumber", "EnqueuedTimeUtc")]
+        return [data.get(name) for name in names]
+    numbers = data.get("SequenceNumberArray")
+    if isinstance(numbers, list) and all(numbers):  # a batch; one made up otherwise gets other ids
+        return [data.get(f"{name}Array") for name in names]
     properties = data.get("Properties")
     if data.get("BlobTrigger") and isinstance(properties, dict) and properties.get("ETag"):
         return [data.get("BlobTrigger"), properties["ETag"]]

@@ -33,6 +33,7 @@ class Faults:
     """What goes wrong on purpose."""
 
     refuse_tokens: bool = False
+    only_token: str = ""  # where it is set, any other is refused
 
 
 class Broker:

@@ -19,7 +19,8 @@ def cbs_consumer(session: Session) -> Consume:
 
     def consume(raw: bytes, _message_format: int) -> None:
         request = read_request(raw)
-        if session.broker.faults.refuse_tokens:
+        faults = session.broker.faults
+        if faults.refuse_tokens or (faults.only_token and request.body != faults.only_token):
             status, description = 401, "InvalidSignature: the token has an invalid signature"
         elif request.operation != "put-token":
             status, description = 400, "the operation is not put-token"
