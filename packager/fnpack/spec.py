@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+# What becomes of the lock file: kept while it fits, made anew with new versions, or not to be changed.
+LockMode = Literal["reuse", "upgrade", "locked"]
 DEFAULT_CONNECTION = "TriggerConnectionString"
 DEFAULT_BUS_CONNECTION = "ServiceBusConnection"  # of Service Bus functions beside a blob function
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from fnpack.config.conda import package_name
 from fnpack.config.docker_section import ARCHITECTURES
 from fnpack.config.files import label
 from fnpack.config.image_names import fault_of_image, registry_of
@@ -18,9 +19,8 @@ from fnpack.config.sources import ModelFinder, absolute, find_models, find_scrip
 from fnpack.config.suggest import did_you_mean_or_list, one_of
 from fnpack.config.trigger_options import complete_triggers
 from fnpack.errors import ConfigurationError
-from fnpack.spec import AppSpec, Environment
+from fnpack.spec import AppSpec, Environment, LockMode
 
-LockMode = Literal["reuse", "upgrade", "locked"]
 HOSTS = ("fnpack", "azure-functions")
 PLATFORMS = ("linux/amd64", "linux/arm64")
 PYTHON_VERSIONS = {
@@ -194,7 +194,7 @@ def _with_conda(raw: RawSettings, environment: Environment, host: str, problems:
     given = _given(raw, "python_version")
     if given is None:
         return environment
-    others = tuple(spec for spec in conda.specs if not re.match(r"(\S+::)?python(\W|$)", spec))
+    others = tuple(spec for spec in conda.specs if package_name(spec) != "python")
     return replace(environment, conda=replace(conda, specs=(f"python={given.value}", *others)))
 
 

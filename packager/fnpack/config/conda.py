@@ -164,6 +164,12 @@ def _packages(
     return version, tuple(specs) if needs_conda else (), lines
 
 
+def package_name(entry: str) -> str:
+    """The package that a conda match spec is about, "" for what is none."""
+    package = _parse(entry)
+    return package.name if package is not None else ""
+
+
 def _parse(entry: str) -> _Package | None:
     text = entry.partition("#")[0].strip().rpartition("::")[2]
     brackets = re.fullmatch(r"(\S+?)\[.*?version=['\"]?([^'\"\]]+)['\"]?.*\]", text)
@@ -231,9 +237,7 @@ def _pip_line(package: _Package) -> str | None:
 
 def _note(specs: tuple[str, ...], lines: list[str]) -> str:
     """What a conda environment costs, and how to do without."""
-    names = ", ".join(
-        package.name for spec in specs if (package := _parse(spec)) and package.name != "python"
-    )
+    names = ", ".join(name for spec in specs if (name := package_name(spec)) != "python")
     listed = ", ".join(f'"{line}"' for line in lines)
-    instead = f'; as pip packages they would need no conda: {{"pip": [{listed}]}}' if lines else ""
+    instead = f'; where pip has them too, no conda is needed: {{"pip": [{listed}]}}' if lines else ""
     return f"conda installs {names}, with a Python of its own{instead}"

@@ -83,6 +83,7 @@ class _Fetching:
                         future.result()
                 except BaseException:
                     self._stop.set()
+                    self._transport.close()  # nobody waits for what still comes
                     pool.shutdown(wait=False, cancel_futures=True)
                     raise
         except BaseException:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from fnpack.dependencies import lockfile
 from fnpack.dependencies.errors import DependencyError, LockOutOfDate, UnsatisfiableRequirements
@@ -13,8 +12,7 @@ from fnpack.dependencies.index import PackageIndex
 from fnpack.dependencies.local import local_inputs, portable
 from fnpack.dependencies.lockfile import Inputs, Lock, levels
 from fnpack.dependencies.target import USUAL_GLIBC, Target
-
-Mode = Literal["reuse", "upgrade", "locked"]
+from fnpack.spec import LockMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ def lock(
     *,
     project: Path,
     index: PackageIndex | None = None,
-    mode: Mode = "reuse",
+    mode: LockMode = "reuse",
 ) -> Lock:
     """The lock of `requirements` for every one of `targets`, which share one Python version.
 
@@ -99,9 +97,8 @@ def _inputs(
 def _resolve(
     work: _Work, targets: Sequence[Target], wanted: Inputs, old: Lock | None, *, keep_pins: bool
 ) -> Lock:
-    from fnpack.dependencies import (
-        merge,
-    )  # what is needed to resolve is not imported to find out that it is not
+    # What is needed to resolve is not imported to find out that it is not needed.
+    from fnpack.dependencies import merge
 
     asked = {target.platform for target in targets}
     found: dict[Target, str] = {}

@@ -10,12 +10,13 @@ from pathlib import Path
 from fnpack.dependencies import cache
 from fnpack.dependencies.built import fitting
 from fnpack.dependencies.index import PackageIndex
-from fnpack.dependencies.lock import Mode, Requirements, lock
+from fnpack.dependencies.lock import Requirements, lock
 from fnpack.dependencies.lockfile import Lock
 from fnpack.dependencies.selection import Selected, select
 from fnpack.dependencies.target import Target
 from fnpack.dependencies.wheels import WheelFile
 from fnpack.progress import Progress, ignore
+from fnpack.spec import LockMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def resolve(
     *,
     project: Path,
     index: PackageIndex | None = None,
-    mode: Mode = "reuse",
+    mode: LockMode = "reuse",
     progress: Progress = ignore,
 ) -> Dependencies:
     """Lock `requirements` for `targets` (one Python version), and build the packages that are on this machine only.
@@ -89,7 +90,7 @@ def _built(one: Selected, places: dict[Selected, Path], target: Target, index: P
     known = fitting(one, target)
     if known is not None:
         return known
-    from fnpack.dependencies.sources import build_wheel  # neither is what builds
+    from fnpack.dependencies.sources import build_wheel
 
     return build_wheel(one, places.get(one), target, index)
 

@@ -161,15 +161,8 @@ def _git(source: Selected, folder: Path, *arguments: str, may_fail: bool = False
 
 
 def _build(folder: Path, source: Selected, target: Target, index: PackageIndex, output: Path) -> Path:
-    command = [
-        "build",
-        "--wheel",
-        "--out-dir",
-        str(output),
-        "--python",
-        _python(target.python_version),
-        str(folder),
-    ]
+    python = _python(target.python_version)
+    command = ["build", "--wheel", "--out-dir", str(output), "--python", python, str(folder)]
     done = run_uv(command, folder, _environment(index))
     if done.returncode and is_unauthorised(done.stderr) and (found := with_keyring(index)) is not None:
         done = run_uv(command, folder, _environment(found))
@@ -201,28 +194,22 @@ def _check_fits(filename: str, source: Selected, target: Target) -> None:
     from packaging.utils import parse_wheel_filename
 
     tags = parse_wheel_filename(filename)[3]
-    if not tags & set(target.tags()):
-        fault = f"it became {filename}"
-    elif all(tag.platform == "any" for tag in tags):
-        return
-    else:
-        fault = _fault_of_compiler(tags_platforms=[tag.platform for tag in tags], target=target)
+    fault = "" if tags & set(target.tags()) else f"it became {filename}"
+    fault = fault or _fault_of_compiler([tag.platform for tag in tags], target)
     if fault:
+        libc = "musl" if target.libc == "musl" else "glibc " + ".".join(map(str, target.glibc))
         raise CompiledElsewhere(
             f"{source.name} is compiled, and what this machine makes of it does not run in the image "
-            f"(Python {target.python_version} on {target.platform}, {target.libc} "
-            f"{'.'.join(map(str, target.glibc)) if target.libc == 'glibc' else ''}): {fault}".replace(
-                " )", ")"
-            ),
+            f"(Python {target.python_version} on {target.platform}, {libc}): {fault}",
             hint="choose a version that has a wheel for the image, or build in the image's own system with "
             "--builder docker",
         )
 
 
-def _fault_of_compiler(tags_platforms: Sequence[str], target: Target) -> str:
+def _fault_of_compiler(platforms: Sequence[str], target: Target) -> str:
     """What is wrong with this machine's compiler for the image, "" for nothing."""
-    if not all(tag.startswith("linux_") for tag in tags_platforms):
-        return ""  # the build made it portable itself
+    if not all(platform.startswith("linux_") for platform in platforms):
+        return ""  # nothing was compiled, or the build made it portable itself
     name, version = machine.libc_ver()
     if name != target.libc:
         return f"this machine has the C library {name or 'of another kind'}"

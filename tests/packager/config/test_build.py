@@ -12,6 +12,7 @@ from fnpack.errors import ConfigurationError, ConfigurationSyntaxError
 from fnpack.spec import (
     AppSpec,
     BlobTrigger,
+    CondaPackages,
     Environment,
     HttpTrigger,
     ModelSource,
@@ -427,6 +428,13 @@ def test_requirements_file_gives_the_packages(app: Path) -> None:
     assert environment.requirements_source == "requirements.txt"
     assert environment.variables == {"A": "b"}
     assert len(environment.notes) == 1
+
+
+def test_python_version_option_wins_in_a_conda_environment(app: Path) -> None:
+    packages = ["conda-forge::python=3.10", "python-dateutil=2", "numpy"]
+    data = {"environment": {"python": {"condaDependencies": {"dependencies": packages}}}}
+    found = build(app, inference_config=write_config(app, data), python_version="3.12").app.environment
+    assert found.conda == CondaPackages(("python=3.12", "python-dateutil=2", "numpy"))
 
 
 @pytest.mark.parametrize("python", [{"condaDependencies": {}}, {"userManagedDependencies": True}])

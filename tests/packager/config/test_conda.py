@@ -78,7 +78,7 @@ def test_conda_package_is_conda_s_and_its_pip_line_is_told(entry: str, line: str
     assert found.requirements == ("pandas",)
     assert found.notes == (
         f"conda installs {name}, with a Python of its own; "
-        f'as pip packages they would need no conda: {{"pip": ["{line}"]}}',
+        f'where pip has them too, no conda is needed: {{"pip": ["{line}"]}}',
     )
 
 

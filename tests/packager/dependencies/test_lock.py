@@ -18,10 +18,11 @@ from fnpack.dependencies.errors import (
 )
 from fnpack.dependencies.fetch import fetch
 from fnpack.dependencies.index import PackageIndex
-from fnpack.dependencies.lock import Mode, Requirements, lock
+from fnpack.dependencies.lock import Requirements, lock
 from fnpack.dependencies.lockfile import Lock
 from fnpack.dependencies.selection import select
 from fnpack.dependencies.target import Target
+from fnpack.spec import LockMode
 from package_index import Index, make_source, make_wheel, sha256
 
 AMD64, ARM64 = Target("linux/amd64", "3.11"), Target("linux/arm64", "3.11")
@@ -51,7 +52,7 @@ def locked(index: Index, project: Path):
     def run(
         *lines: str,
         targets: tuple[Target, ...] = (AMD64,),
-        mode: Mode = "reuse",
+        mode: LockMode = "reuse",
         constraints: tuple[str, ...] = (),
         settings: PackageIndex | None = None,
     ) -> Lock:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fnpack.config.conda import package_name
 from fnpack.dependencies.conda.lock import lock_conda
 from fnpack.dependencies.conda.lockfile import CondaLock
 from fnpack.dependencies.conda.prefix import PREFIX, CondaPrefix, install
-from fnpack.dependencies.lock import Mode, Requirements
+from fnpack.dependencies.lock import Requirements
 from fnpack.dependencies.target import Target
 from fnpack.progress import Progress, ProgressEvent, ignore
-from fnpack.spec import CondaPackages
+from fnpack.spec import CondaPackages, LockMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def conda_environment(
     *,
     project: Path,
     prefix: str = PREFIX,
-    mode: Mode = "reuse",
+    mode: LockMode = "reuse",
     progress: Progress = ignore,
 ) -> CondaEnvironment:
     """Solve or reuse the lock in `project`, and lay the environment out for every target.
@@ -53,7 +54,7 @@ def conda_environment(
     DependencyError in its many kinds.
     """
     specs = conda.specs
-    if not any(_name(spec) == "python" for spec in specs):
+    if not any(package_name(spec) == "python" for spec in specs):
         specs = (f"python={targets[0].python_version}", *specs)
     lock = lock_conda(replace(conda, specs=specs), targets, project=project, mode=mode)
     prefixes = {}
@@ -70,9 +71,3 @@ def conda_environment(
         progress(ProgressEvent(step, "done" if lock.is_new else "cached"))
         prefixes[replace(target, python_version=found.python_version)] = found
     return CondaEnvironment(lock, prefixes)
-
-
-def _name(spec: str) -> str:
-    """The package that a match spec is about."""
-    text = spec.rpartition("::")[2].strip()
-    return text.split("[")[0].split("=")[0].split("<")[0].split(">")[0].split("!")[0].split()[0].lower()

@@ -11,14 +11,14 @@ from fnpack.dependencies.conda.channels import channel_names
 from fnpack.dependencies.conda.errors import UnsatisfiableConda
 from fnpack.dependencies.conda.lockfile import CondaInputs, CondaLock, CondaPackage
 from fnpack.dependencies.errors import DependencyError, LockOutOfDate
-from fnpack.dependencies.lock import Mode, carried_targets
+from fnpack.dependencies.lock import carried_targets
 from fnpack.dependencies.lockfile import levels
 from fnpack.dependencies.target import USUAL_GLIBC, Target
-from fnpack.spec import CondaPackages
+from fnpack.spec import CondaPackages, LockMode
 
 
 def lock_conda(
-    conda: CondaPackages, targets: Sequence[Target], *, project: Path, mode: Mode = "reuse"
+    conda: CondaPackages, targets: Sequence[Target], *, project: Path, mode: LockMode = "reuse"
 ) -> CondaLock:
     """The lock of a conda environment for every one of `targets`, kept as `condalock.toml` in `project`.
 

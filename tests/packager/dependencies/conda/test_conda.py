@@ -25,10 +25,10 @@ from fnpack.dependencies.conda.lock import lock_conda
 from fnpack.dependencies.conda.lockfile import CondaLock
 from fnpack.dependencies.conda.prefix import install
 from fnpack.dependencies.errors import LockFileError, LockOutOfDate, UnsatisfiableRequirements
-from fnpack.dependencies.lock import Mode, Requirements
+from fnpack.dependencies.lock import Requirements
 from fnpack.dependencies.provide import resolve, wheels
 from fnpack.dependencies.target import Target
-from fnpack.spec import CondaPackages
+from fnpack.spec import CondaPackages, LockMode
 from package_index import Index, make_wheel
 
 AMD64, ARM64 = Target("linux/amd64", "3.11"), Target("linux/arm64", "3.11")
@@ -99,7 +99,7 @@ def rattler_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def locked(channel: Path, project: Path) -> Callable[..., CondaLock]:
     def run(
-        *specs: str, targets: tuple[Target, ...] = (AMD64,), mode: Mode = "reuse", at: str = ""
+        *specs: str, targets: tuple[Target, ...] = (AMD64,), mode: LockMode = "reuse", at: str = ""
     ) -> CondaLock:
         return lock_conda(CondaPackages(specs, (at or str(channel),)), targets, project=project, mode=mode)
 
