@@ -51,10 +51,14 @@ class Environment:
     @staticmethod
     def from_pip_requirements(name: str, file_path: str, pip_version: str | None = None) -> Environment:
         """An environment with the packages of a requirements file. The image brings its own pip."""
+        found = read_requirements(Path(file_path))
+        if found.constraints:
+            raise UserErrorException(
+                f"{file_path} names a constraints file (-c), which an Environment cannot hold",
+                hint="write the limits as requirements of their own",
+            )
         made = Environment(name)
-        made.python.conda_dependencies = CondaDependencies.create(
-            pip_packages=read_requirements(Path(file_path))
-        )
+        made.python.conda_dependencies = CondaDependencies.create(pip_packages=found.requirements)
         return made
 
     @staticmethod

@@ -158,3 +158,10 @@ def test_configuration_file_may_name_a_registered_environment(
         found = read_inference_config(file).environment
         assert found.requirements == ("numpy",)
         assert (found.base_image, dict(found.variables)) == ("registry.example/base:1", {"KEY": "value"})
+
+
+def test_constraints_file_is_refused_and_not_dropped(tmp_path: Path) -> None:
+    (tmp_path / "limits.txt").write_text("numpy<2\n")
+    (tmp_path / "requirements.txt").write_text("numpy\n-c limits.txt\n")
+    with pytest.raises(UserErrorException, match="names a constraints file"):
+        Environment.from_pip_requirements("a", str(tmp_path / "requirements.txt"))
