@@ -52,7 +52,7 @@ class Built:
 def build_app(settings: BuildSettings, target: Path, progress: Progress = ignore) -> FunctionApp:
     """Write the function-app directory alone, for `fnpack run` or for an image made by other means."""
     check_entry_script(settings.app.entry_script)
-    found = _dependencies(settings, _python_version(settings), _platform(settings), progress)
+    found = _dependencies(settings, wanted_python(settings), default_platform(settings), progress)
     return write_app(settings.app, target, lock_text=found.requirements_txt if found else "")
 
 
@@ -61,10 +61,10 @@ def build_context(settings: BuildSettings, target: Path, progress: Progress = ig
     from fnpack.image.dockerfile import default_base_image
 
     check_entry_script(settings.app.entry_script)
-    python_version = _python_version(settings)
+    python_version = wanted_python(settings)
     base_image = settings.base_image or default_base_image(_host(settings), python_version)
     return _write_context(
-        settings, target, base_image, python_version, _platform(settings), progress, copy_file
+        settings, target, base_image, python_version, default_platform(settings), progress, copy_file
     )
 
 
@@ -80,9 +80,9 @@ def build_image(settings: BuildSettings, progress: Progress = ignore, *, network
 
     check_entry_script(settings.app.entry_script)
     logins = _logins(settings)
-    with Engine.connect() as engine, _workplace() as folder:
-        reference = settings.base_image or default_base_image(_host(settings), _python_version(settings))
-        base = _step(
+    with Engine.connect() as engine, workplace() as folder:
+        reference = settings.base_image or default_base_image(_host(settings), wanted_python(settings))
+        base = step(
             progress,
             f"base image {reference}",
             lambda: engine.base_image(reference, settings.platform, logins, progress),
@@ -92,7 +92,7 @@ def build_image(settings: BuildSettings, progress: Progress = ignore, *, network
         app = _write_context(
             settings, context, base.reference, python_version, base.platform, progress, link_or_copy_file
         )
-        tag = settings.tag or _default_tag(settings)
+        tag = settings.tag or default_tag(settings)
         image_id = engine.build(
             context,
             tags=[tag],
@@ -122,7 +122,7 @@ def _write_context(  # noqa: PLR0917 - one step of a build, called twice
     _refuse_conda(settings)
     found = _dependencies(settings, python_version, platform, progress)
     text = found.requirements_txt if found else ""
-    with _workplace(target.parent) as folder:
+    with workplace(target.parent) as folder:
         app = write_app(settings.app, folder / "app", lock_text=text, place=place)
         write_context(
             app.path,
@@ -170,7 +170,7 @@ def _dependencies(
             environment.conda, [target], project=project, mode=settings.lock_mode, progress=progress
         )
         asked, (target,) = conda.beside(asked), conda.targets
-    return _step(
+    return step(
         progress,
         f"resolve {len(asked.lines)} requirements for Python {target.python_version} on {platform}",
         lambda: resolve(
@@ -184,7 +184,7 @@ def _dependencies(
     )
 
 
-def _step(
+def step(
     progress: Progress, name: str, work: Callable[[], T], is_cached: Callable[[T], bool] = lambda _: False
 ) -> T:
     """Do a piece of work between the events that say so."""
@@ -200,7 +200,7 @@ def _step(
     return result
 
 
-def _python_version(settings: BuildSettings) -> str:
+def wanted_python(settings: BuildSettings) -> str:
     """What was asked for, else the Python that runs fnpack: most likely the one that made the model's files."""
     if settings.python_version:
         return settings.python_version
@@ -211,7 +211,7 @@ def _python_version(settings: BuildSettings) -> str:
 
 def _fitting_python(settings: BuildSettings, base: BaseImage) -> str:
     """The base image's Python; it is the one that counts, so a different wish is an error."""
-    found = base.python_version or _python_version(settings)
+    found = base.python_version or wanted_python(settings)
     asked = settings.python_version
     if asked and asked != found:
         raise BaseImageUnfit(
@@ -231,7 +231,7 @@ def _fitting_python(settings: BuildSettings, base: BaseImage) -> str:
     return found
 
 
-def _platform(settings: BuildSettings) -> str:
+def default_platform(settings: BuildSettings) -> str:
     if settings.platform:
         return settings.platform
     own = _ARCHITECTURES.get(machine.machine().lower(), "amd64")
@@ -242,7 +242,7 @@ def _host(settings: BuildSettings) -> Host:
     return "azure-functions" if settings.host == "azure-functions" else "fnpack"
 
 
-def _default_tag(settings: BuildSettings) -> str:
+def default_tag(settings: BuildSettings) -> str:
     folder = (settings.app.source_directory or settings.app.entry_script.parent).name.lower()
     name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in folder).strip("-")
     return f"fnpack/{name or 'app'}:latest"
@@ -262,7 +262,7 @@ def _push(engine: Engine, tag: str, logins: tuple[RegistryLogin, ...], progress:
     from fnpack.engine import PushFailed
 
     try:
-        return _step(progress, f"push {tag}", lambda: engine.push(tag, logins, progress))
+        return step(progress, f"push {tag}", lambda: engine.push(tag, logins, progress))
     except PushFailed as error:
         kept = f"The image is built and in the Engine: `docker push {tag}` tries again."
         error.hint = f"{error.hint} {kept}" if error.hint else kept
@@ -270,7 +270,7 @@ def _push(engine: Engine, tag: str, logins: tuple[RegistryLogin, ...], progress:
 
 
 @contextmanager
-def _workplace(beside: Path | None = None) -> Iterator[Path]:
+def workplace(beside: Path | None = None) -> Iterator[Path]:
     """A folder for the parts, gone afterwards. On the project's disk, so that models are linked and not copied."""
     place = beside or Path.cwd()
     while not place.exists():

@@ -16,6 +16,7 @@ from fnpack.spec import BlobTrigger
 
 if TYPE_CHECKING:
     from fnpack.app.directory import FunctionApp
+    from fnpack.build import Built
     from fnpack.config.build import BuildSettings
 
 EXAMPLES = """\
@@ -25,6 +26,8 @@ EXAMPLES = """\
   fnpack build --trigger http --trigger blob --tag registry.example.com/score:1 --push
   fnpack build --trigger service_bus_queue --input-queue in --output-queue out
   fnpack build --host azure-functions --tag myregistry.azurecr.io/score:1 --push
+  fnpack build --platform linux/amd64,linux/arm64 --tag registry.example.com/score:1 --push
+  fnpack build --output oci-layout:image/
   fnpack build --app-only app/ && fnpack run app/
   docker run -p 8080:8080 -e TriggerConnectionString="$CONNECTION" $(fnpack build)
 
@@ -85,7 +88,9 @@ EXAMPLES = """\
 )
 @click.option("--base-image", metavar="IMAGE", help="Image to build on. [default: python:3.X-slim]")
 @click.option(
-    "--platform", metavar="PLATFORM", help="linux/amd64 or linux/arm64. [default: the base image's]"
+    "--platform",
+    metavar="PLATFORM",
+    help="linux/amd64 or linux/arm64; with a comma between them for both. [default: this machine's]",
 )
 @click.option(
     "--python-version", metavar="3.X", help="Python of the image. [default: the one that runs fnpack]"
@@ -97,6 +102,23 @@ EXAMPLES = """\
     help="Let connections in the image sign in with an identity (azure-identity).",
 )
 @click.option("--push/--no-push", default=None, help="Push the image to its registry.")
+@click.option(
+    "--builder",
+    metavar="BUILDER",
+    help="oci needs no Docker; docker lets a Docker Engine build from a Dockerfile. [default: oci]",
+)
+@click.option(
+    "--output",
+    metavar="KIND[:PATH]",
+    help="registry, engine, oci-layout[:FOLDER or FILE.tar] or docker-archive[:FILE]. "
+    "[default: registry with --push, else the Docker Engine if one answers, else an OCI layout]",
+)
+@click.option(
+    "--insecure-registry",
+    multiple=True,
+    metavar="HOST[:PORT]",
+    help="Registry that may be reached without TLS, or with any certificate; repeatable.",
+)
 @click.option(
     "--app-only",
     "app_dir",
@@ -154,7 +176,7 @@ def build(  # noqa: PLR0917 - click passes them by name
         terminal.result({"path": str(app.path), **_facts(app), "seconds": round(terminal.elapsed_s, 3)})
         terminal.data(str(app.path))
         return
-    built = builder.build_image(settings, terminal.progress, network=network)
+    built = _build(settings, terminal, network)
     _summarise(terminal, built.app, settings)
     terminal.say(
         f"{'pushed' if built.pushed else 'built'} in {terminal.elapsed_s:.1f} s, on {built.base_image}",
@@ -169,6 +191,16 @@ def build(  # noqa: PLR0917 - click passes them by name
     }
     terminal.result({**facts, **_facts(built.app), "seconds": round(terminal.elapsed_s, 3)})
     terminal.data(built.reference)
+
+
+def _build(settings: BuildSettings, terminal: Terminal, network: str | None) -> Built:
+    if settings.builder == "docker":
+        from fnpack.build import build_image as build_with_docker
+
+        return build_with_docker(settings, terminal.progress, network=network)
+    from fnpack.daemonless import build_image, destination_of
+
+    return build_image(settings, destination_of(settings), terminal.progress)
 
 
 def _path_notes(settings: BuildSettings) -> list[str]:

@@ -23,6 +23,9 @@ from fnpack.spec import AppSpec, Environment, LockMode
 
 HOSTS = ("fnpack", "azure-functions")
 PLATFORMS = ("linux/amd64", "linux/arm64")
+BUILDERS = ("oci", "docker")
+OUTPUTS = ("registry", "engine", "oci-layout", "docker-archive")
+LOCAL_BASES = ("oci-layout:", "docker-archive:")
 PYTHON_VERSIONS = {
     "fnpack": ("3.10", "3.11", "3.12", "3.13"),
     "azure-functions": ("3.9", "3.10", "3.11", "3.12"),
@@ -36,7 +39,8 @@ class BuildSettings:
     `base_image` is also `app.environment.base_image`. `platform` is `linux/amd64` style, `python_version` `3.11`.
     With `identity` the host in the image can sign in without a connection string. `project` is the folder that keeps
     the lock file; None for the entry script's. `lock_mode` says what becomes of it: `upgrade` takes new versions, with
-    `locked` it is not to be changed.
+    `locked` it is not to be changed. `platforms` are all that are asked for, `platform` is the first. `output` is
+    `registry`, `engine`, `oci-layout[:PATH]` or `docker-archive[:PATH]`.
     """
 
     app: AppSpec
@@ -49,6 +53,10 @@ class BuildSettings:
     identity: bool = False
     project: Path | None = None
     lock_mode: LockMode = "reuse"
+    platforms: tuple[str, ...] = ()
+    builder: str = "oci"
+    output: str | None = None
+    insecure_registries: tuple[str, ...] = ()
 
 
 class _Given(NamedTuple):
@@ -70,7 +78,7 @@ def complete(raw: RawSettings, finder: ModelFinder | None = None) -> BuildSettin
     triggers = complete_triggers(raw, problems)
     environment = _environment(raw, config, problems)
     host = _host(raw, problems)
-    platform = _platform(raw, config, host, problems)
+    platforms = _platforms(raw, config, host, problems)
     python_version = _python_version(raw, config, host, problems)
     environment = replace(environment, python_version=python_version)
     environment = _with_conda(raw, environment, host, problems)
@@ -78,12 +86,25 @@ def complete(raw: RawSettings, finder: ModelFinder | None = None) -> BuildSettin
     tag, push, identity = _tag(raw, problems), _switch(raw, "push"), _switch(raw, "identity")
     if push and tag is None:
         problems.add("--push", "there is no name to push to", "give `--tag registry.example.com/name:tag`")
+    builder, output = _builder(raw, push, platforms, problems), _output(raw, push, problems)
     problems.check()
     if script is None:  # cannot be: a missing script is a problem
         raise AssertionError("no entry script, and no problem noted")
     app = AppSpec(script, directory, models, triggers, environment)
     return BuildSettings(
-        app, host, environment.base_image, platform, python_version, tag, push, identity, raw.cwd
+        app,
+        host,
+        environment.base_image,
+        platforms[0] if platforms else None,
+        python_version,
+        tag,
+        push or output == "registry",
+        identity,
+        raw.cwd,
+        platforms=platforms,
+        builder=builder,
+        output=output,
+        insecure_registries=_texts(raw, "insecure_registry"),
     )
 
 
@@ -143,20 +164,64 @@ def _host(raw: RawSettings, problems: Problems) -> str:
     return given.value
 
 
-def _platform(raw: RawSettings, config: InferenceConfig | None, host: str, problems: Problems) -> str | None:
+def _platforms(
+    raw: RawSettings, config: InferenceConfig | None, host: str, problems: Problems
+) -> tuple[str, ...]:
+    """The platforms that are asked for, separated by commas where there are several."""
     given = _given(raw, "platform")
     if given is None and config is not None and config.platform is not None:
         given = _Given(config.platform, f"{config.file}: environment.docker.platform")
     if given is None:
-        return None
-    if given.value not in PLATFORMS:
-        known = ARCHITECTURES.get(given.value.casefold().removeprefix("linux/"))
-        suggestion = f"did you mean `linux/{known}`?" if known else f"use {one_of(PLATFORMS)}"
-        problems.add(given.source, f"images for `{given.value}` cannot be built", suggestion)
-    elif host == "azure-functions" and given.value != "linux/amd64":
-        what = "Azure Functions runs images for `linux/amd64` only"
-        problems.add(given.source, what, "use `linux/amd64`, or `--host fnpack`")
+        return ()
+    platforms = tuple(dict.fromkeys(part.strip() for part in given.value.split(",")))
+    for platform in platforms:
+        if platform not in PLATFORMS:
+            known = ARCHITECTURES.get(platform.casefold().removeprefix("linux/"))
+            suggestion = f"did you mean `linux/{known}`?" if known else f"use {one_of(PLATFORMS)}"
+            problems.add(given.source, f"images for `{platform}` cannot be built", suggestion)
+        elif host == "azure-functions" and platform != "linux/amd64":
+            what = "Azure Functions runs images for `linux/amd64` only"
+            problems.add(given.source, what, "use `linux/amd64`, or `--host fnpack`")
+    return platforms
+
+
+def _builder(raw: RawSettings, push: bool, platforms: tuple[str, ...], problems: Problems) -> str:
+    given = _given(raw, "builder")
+    if given is None:
+        return "oci"
+    if given.value not in BUILDERS:
+        what = f"there is no builder `{given.value}`"
+        problems.add(given.source, what, did_you_mean_or_list(given.value, BUILDERS))
+    elif given.value == "docker" and len(platforms) > 1:
+        what = "the Docker Engine builds for one platform at a time"
+        problems.add(given.source, what, "use `--builder oci`, or build each on its own")
+    elif given.value == "docker" and raw.get("output") is not None:
+        what = "the builder `docker` puts images into the Engine, and pushes them with `--push`"
+        problems.add(given.source, what, "leave `--output` out, or use `--builder oci`")
     return given.value
+
+
+def _output(raw: RawSettings, push: bool, problems: Problems) -> str | None:
+    given = _given(raw, "output")
+    if given is None:
+        return "registry" if push else None
+    kind, colon, place = given.value.partition(":")
+    takes_path = kind in ("oci-layout", "docker-archive")
+    if kind not in OUTPUTS:
+        problems.add(given.source, f"there is no output `{kind}`", did_you_mean_or_list(kind, OUTPUTS))
+    elif colon and not (takes_path and place):
+        problems.add(given.source, f"`{given.value}` names no place", "write `oci-layout:FOLDER`")
+    elif push and kind != "registry":
+        problems.add(given.source, "--push sends the image to its registry", "leave one of the two out")
+    elif kind == "registry" and raw.get("tag") is None:
+        what, suggestion = "there is no name to push to", "give `--tag registry.example.com/name:tag`"
+        problems.add(given.source, what, suggestion)
+    return given.value
+
+
+def _texts(raw: RawSettings, option: str) -> tuple[str, ...]:
+    setting = raw.get(option)
+    return setting.value if setting is not None and isinstance(setting.value, tuple) else ()
 
 
 def _python_version(
@@ -202,7 +267,7 @@ def _with_base_image(raw: RawSettings, environment: Environment, problems: Probl
     """The option wins over the configuration; a registry's login stays only with an image of that registry."""
     given = _given(raw, "base_image")
     if given is not None:
-        fault = fault_of_image(given.value)
+        fault = None if given.value.startswith(LOCAL_BASES) else fault_of_image(given.value)
         if fault:
             problems.add(given.source, fault, "write `registry/name:tag`")
         login = environment.base_image_registry

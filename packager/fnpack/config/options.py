@@ -59,6 +59,9 @@ OPTIONS: dict[str, Option] = {
         Option("platform"),
         Option("python_version"),
         Option("tag"),
+        Option("builder"),
+        Option("output"),
+        Option("insecure_registry", "list"),
         Option("identity", "switch"),
         Option("push", "switch"),
     )

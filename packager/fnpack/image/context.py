@@ -61,7 +61,7 @@ def write_context(
     """
     app, target = app.absolute(), target.absolute()
     app_lock = (app / "requirements.txt").read_text("utf-8")
-    labels = _labels(app, base_image)
+    labels = app_labels(app, base_image) | _model_labels(app)
     spec = ImageSpec(
         host=host,
         base_image=base_image,
@@ -81,8 +81,7 @@ def write_context(
         for wheel in wheels:
             link_or_copy_file(wheel, folder / "wheels" / wheel.name)
         if host == "fnpack":
-            host_lock = "host-identity.txt" if identity else _host_requirements(app)
-            _write_host(folder / "host", host_lock)
+            _write_host(folder / "host", "host-identity.txt" if identity else host_lock(app))
         if host == "fnpack" or spec.install_dependencies:
             write_text(folder / "tools" / "install.py", _template("install.py"))
             write_pip(folder / "tools" / "pip.pyz")
@@ -107,7 +106,7 @@ def _write_host(folder: Path, lock: str) -> None:
     write_text(folder / "requirements.txt", _template(lock))
 
 
-def _host_requirements(app: Path) -> str:
+def host_lock(app: Path) -> str:
     """The storage libraries are half of the host; an app that answers HTTP to anybody goes without.
 
     Where a caller needs a key, the keys may live in blob storage (AzureWebJobsStorage).
@@ -140,20 +139,25 @@ def _files(root: Path) -> Iterator[Path]:
         )
 
 
-def _labels(app: Path, base_image: str) -> dict[str, str]:
+def app_labels(app: Path, base_image: str) -> dict[str, str]:
+    """What an image says of the app in it; models are not among it."""
     scoring = json.loads((app / MARKER).read_text("utf-8"))
-    labels = {
+    return {
         "io.fnpack.entry-script": scoring["entry_script"],
         "io.fnpack.entry-script.sha256": _sha256(app / scoring["entry_script"]),
         "io.fnpack.version": fnpack.__version__,
         "org.opencontainers.image.base.name": base_image,
         "org.opencontainers.image.title": Path(scoring["entry_script"]).stem,
     }
+
+
+def _model_labels(app: Path) -> dict[str, str]:
+    scoring = json.loads((app / MARKER).read_text("utf-8"))
     models = [
         f"{model['name']}:{model['version']}={_tree_sha256(app / model['path'])}"
         for model in scoring["models"]
     ]
-    return labels | ({"io.fnpack.models.sha256": " ".join(models)} if models else {})
+    return {"io.fnpack.models.sha256": " ".join(models)} if models else {}
 
 
 def _tree_sha256(folder: Path) -> str:

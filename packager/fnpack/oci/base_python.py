@@ -1,0 +1,110 @@
+"""Finds the Python and the C library of a base image in its layers, without running it."""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from fnpack.oci.bases import BaseSource
+from fnpack.oci.content import Content
+from fnpack.oci.errors import BaseSourceError
+
+# Where the `python3` of a search path of /usr/local/bin and /usr/bin is; the first that is there counts.
+_BINARY = re.compile(r"^(?:\./)?(usr/local/bin|usr/bin|opt/python/bin|bin)/python(3\.\d+)$")
+_PLACES = ("usr/local/bin", "usr/bin", "opt/python/bin", "bin")
+_MUSL = re.compile(r"^(?:\./)?(?:usr/)?lib/ld-musl-[^/]+$")
+_GLIBC = re.compile(r"^(?:\./)?(?:usr/)?lib(?:64|/[^/]+)?/libc(?:-2\.(\d+))?\.so(?:\.6)?$")
+_DPKG = re.compile(r"^(?:\./)?var/lib/dpkg/(?:status|status\.d/libc6[^/]*)$")
+_LIBC6 = re.compile(rb"^Package: libc6\n(?:.+\n)*?Version: 2\.(\d+)", re.MULTILINE)
+_STATUS_MAX_BYTES = 64 << 20
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BasePython:
+    """What a base image runs. `python_version` is "3.11" style, `glibc_minor` 36 for 2.36; None: there is none."""
+
+    python_version: str | None
+    python: str | None  # the interpreter's path
+    libc: Literal["glibc", "musl"] | None
+    glibc_minor: int | None
+
+
+def base_python(base: BaseSource, cache: Path | None) -> BasePython:
+    """Look through the layers, once for each image: the answer is kept in the folder `cache`.
+
+    Raises BaseSourceError for a layer that cannot be read, and what the source raises.
+    """
+    note = cache / "base-python" / base.config().descriptor.digest[7:] if cache else None
+    known = _read(note)
+    if known is not None:
+        return known
+    found = _scan(base)
+    if note is not None:
+        _write(note, found)
+    return found
+
+
+def _scan(base: BaseSource) -> BasePython:
+    pythons: dict[str, str] = {}
+    libc: Literal["glibc", "musl"] | None = None
+    minor: int | None = None
+    for layer in base.layers():  # a higher layer wins
+        for entry, content in _entries(base, layer):
+            if binary := _BINARY.match(entry.name):
+                pythons[binary[1]] = binary[2]
+            elif _MUSL.match(entry.name):
+                libc = "musl"
+            elif glibc := _GLIBC.match(entry.name):
+                libc = "glibc"
+                minor = int(glibc[1]) if glibc[1] else minor
+            elif status := _LIBC6.search(content):
+                minor = int(status[1])
+    for place in _PLACES:
+        if place in pythons:
+            return BasePython(pythons[place], f"/{place}/python{pythons[place]}", libc, minor)
+    return BasePython(None, None, libc, minor)
+
+
+def _entries(base: BaseSource, layer: Content) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
+    """The entries of a layer, the status of dpkg with its content."""
+    try:
+        with (
+            base.open_layer(layer.descriptor) as stream,
+            tarfile.open(fileobj=stream, mode="r|*") as tar,
+        ):
+            for entry in tar:
+                is_status = _DPKG.match(entry.name) and entry.isfile() and entry.size < _STATUS_MAX_BYTES
+                content = tar.extractfile(entry) if is_status else None
+                yield entry, content.read() if content else b""
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise BaseSourceError(
+            f"a layer of the base image cannot be read ({layer.descriptor.digest[:19]}): {error}",
+            hint="choose another base image, or build with --builder docker",
+        ) from error
+
+
+def _read(note: Path | None) -> BasePython | None:
+    if note is None:
+        return None
+    try:
+        content = json.loads(note.read_bytes())
+        return BasePython(**content["found"]) if content["format"] == _FORMAT else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _write(note: Path, found: BasePython) -> None:
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        partial = note.with_suffix(".new")
+        partial.write_text(json.dumps({"format": _FORMAT, "found": asdict(found)}))
+        partial.replace(note)
+    except OSError:
+        return

@@ -1,0 +1,79 @@
+"""What goes where in the image of a function app, and with which settings: as in the Dockerfiles of `fnpack_templates`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fnpack_host
+import fnpack_triggers
+from fnpack.oci.image import ImageSettings
+from fnpack.oci.tree_layers import FilesRecipe
+
+ROOT = "home/site/wwwroot"
+SITE_PACKAGES = f"{ROOT}/.python_packages/lib/site-packages"  # where both hosts look for the app's packages
+HOST_FOLDER = "opt/fnpack"
+USER = "10001:10001"
+_SECOND_NS = 1_000_000_000
+
+
+def host_recipe(python_version: str) -> FilesRecipe:
+    """fnpack's own host: a layer of its modules, compiled."""
+    files = {}
+    for package in (fnpack_host, fnpack_triggers):
+        root = Path(str(package.__file__)).parent
+        for path in root.rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                files[f"{HOST_FOLDER}/{root.name}/{path.relative_to(root).as_posix()}"] = path
+    return FilesRecipe(files, "fnpack's function host", python_version)
+
+
+def app_recipe(app: Path) -> FilesRecipe:
+    """The app directory without models, which are layers of their own."""
+    left_out = {"__pycache__", ".python_packages", "azureml-models", "local.settings.json"}
+    files = {}
+    for path in app.rglob("*"):
+        relative = path.relative_to(app)
+        if path.is_file() and not left_out.intersection(relative.parts):
+            files[f"{ROOT}/{relative.as_posix()}"] = path
+    return FilesRecipe(files, "app")
+
+
+def fnpack_settings(
+    labels: dict[str, str], python: str = "python3", path: str | None = None
+) -> ImageSettings:
+    """The settings of an image with fnpack's host, which `python` runs. `path` goes before the base's search path."""
+    env = {
+        "AzureWebJobsScriptRoot": f"/{ROOT}",
+        "FNPACK_PORT": "8080",
+        "HOME": "/tmp",  # noqa: S108 - in the image
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": f"/{HOST_FOLDER}",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if path is not None:
+        env |= {"PATH": path, "CONDA_PREFIX": str(Path(python).parent.parent)}
+    return ImageSettings(
+        env,
+        labels,
+        working_dir=f"/{ROOT}",
+        user=USER,
+        entrypoint=(python, "-m", "fnpack_host"),
+        healthcheck={
+            "Test": ["CMD", python, "-m", "fnpack_host.healthcheck"],
+            "Interval": 10 * _SECOND_NS,
+            "Timeout": 5 * _SECOND_NS,
+            "StartPeriod": 120 * _SECOND_NS,
+            "Retries": 3,
+        },
+        stop_signal="SIGTERM",
+        exposed_ports=("8080/tcp",),
+    )
+
+
+def azure_settings(labels: dict[str, str]) -> ImageSettings:
+    """The settings of an image on Microsoft's base, whose command and user stay."""
+    env = {
+        "AzureWebJobsScriptRoot": f"/{ROOT}",
+        "AzureFunctionsJobHost__Logging__Console__IsEnabled": "true",
+    }
+    return ImageSettings(env, labels)

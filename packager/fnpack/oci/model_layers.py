@@ -1,0 +1,153 @@
+"""Layers of models: a large file is a layer of its own, read straight from where it lies; small ones go together.
+
+A layer of a large file is a plain tar: what to send is known from the file's digest alone, nothing is copied, and no
+compressor decides about the layer's digest. The digest is remembered with size, time and inode of the file, so that a
+model that did not change is not read again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import tarfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
+
+from fnpack.oci.content import LAYER, Descriptor, Layer
+from fnpack.oci.errors import UnsafeContent
+from fnpack.oci.layer_cache import Known, LayerCache
+from fnpack.oci.recipes import FORMAT, layer_of
+from fnpack.oci.tree_layers import FilesRecipe, chunks
+from fnpack.oci.writer import LayerWriter
+
+LARGE_BYTES = 64 * 1024 * 1024
+_YOUNG_S = 2.0  # a file that was written just now may change again within its time stamp's grain
+
+
+def model_layers(
+    files: Mapping[str, Path], title: str, cache: LayerCache, *, mtime_s: int = 0
+) -> tuple[Layer, ...]:
+    """The layers of one model. `files` maps paths in the image (no leading slash) to the files here."""
+    large = {path: file for path, file in sorted(files.items()) if file.stat().st_size > LARGE_BYTES}
+    small = {path: file for path, file in sorted(files.items()) if path not in large}
+    layers = []
+    if small:
+        layers.append(layer_of(FilesRecipe(small, title), cache, mtime_s=mtime_s))
+    for path, file in large.items():
+        layers.append(_large(path, file, f"{title} {PurePosixPath(path).name}", cache, mtime_s))
+    return tuple(layers)
+
+
+@dataclass(frozen=True, slots=True)
+class FileTar:
+    """A tar of one file and its folders, made while it is read. Raises UnsafeContent if the file changed since."""
+
+    descriptor: Descriptor
+    path: str
+    file: Path
+    stamp: tuple[int, ...]
+    mtime_s: int = 0
+
+    def open(self, offset: int = 0) -> BinaryIO:
+        """The tar's bytes from `offset` on."""
+        if _stamp(self.file) != self.stamp:
+            raise UnsafeContent(
+                f"{self.file} changed while the image was built",
+                hint="build again when nothing writes the model",
+            )
+        head = _head(self.path, self.stamp[0], self.mtime_s)
+        tail = bytes(-self.stamp[0] % 512) + bytes(1024)
+        pieces = _Pieces(head, self.file, self.stamp[0], tail, offset)
+        return io.BufferedReader(cast("io.FileIO", pieces), 1 << 20)
+
+
+class _Pieces(io.RawIOBase):
+    """Head, file and tail as one stream."""
+
+    def __init__(self, head: bytes, file: Path, size_bytes: int, tail: bytes, offset: int) -> None:
+        self._pieces = _pieces(head, file, size_bytes, tail, offset)
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        if not self._rest:
+            self._rest = next(self._pieces, b"")
+        size = min(len(buffer), len(self._rest))
+        buffer[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
+
+
+def _pieces(head: bytes, file: Path, size_bytes: int, tail: bytes, offset: int) -> Iterator[bytes]:
+    if offset < len(head):
+        yield head[offset:]
+    inside = max(0, offset - len(head))
+    if inside < size_bytes:
+        yield from chunks(file, inside)
+    yield tail[max(0, inside - size_bytes) :]
+
+
+def _large(path: str, file: Path, title: str, cache: LayerCache, mtime_s: int) -> Layer:
+    stamp = _stamp(file)
+    note = _note(path, file, mtime_s, cache)
+    known = _noted(note, stamp)
+    if known is None:
+        is_young = time.time_ns() - stamp[1] < _YOUNG_S * 1e9
+        known = _describe(path, file, stamp, mtime_s)
+        if not is_young:
+            _keep(note, stamp, known)
+    descriptor = Descriptor(known.media_type, known.digest, known.size_bytes)
+    return Layer(FileTar(descriptor, path, file, stamp, mtime_s), known.diff_id, title)
+
+
+def _describe(path: str, file: Path, stamp: tuple[int, ...], mtime_s: int) -> Known:
+    tar, size = hashlib.sha256(), 0
+    tail = bytes(-stamp[0] % 512) + bytes(1024)
+    for piece in _pieces(_head(path, stamp[0], mtime_s), file, stamp[0], tail, 0):
+        tar.update(piece)
+        size += len(piece)
+    digest = f"sha256:{tar.hexdigest()}"
+    return Known(LAYER, digest, digest, size)
+
+
+def _head(path: str, size_bytes: int, mtime_s: int) -> bytes:
+    out = io.BytesIO()
+    writer = LayerWriter(out, is_gzip=False, mtime_s=mtime_s)
+    writer.folder(PurePosixPath(path).parent.as_posix())
+    entry = tarfile.TarInfo(path)
+    entry.size, entry.mode, entry.mtime = size_bytes, 0o644, mtime_s
+    return out.getvalue() + entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
+
+
+def _note(path: str, file: Path, mtime_s: int, cache: LayerCache) -> Path:
+    facts = [FORMAT, path, str(file.resolve()), mtime_s]
+    return cache.folder / "models" / hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _noted(note: Path, stamp: tuple[int, ...]) -> Known | None:
+    try:
+        noted = json.loads(note.read_bytes())
+        return Known(**noted["known"]) if noted["stamp"] == list(stamp) else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _keep(note: Path, stamp: tuple[int, ...], known: Known) -> None:
+    with contextlib.suppress(OSError):  # it is read again next time
+        note.parent.mkdir(parents=True, exist_ok=True)
+        partial = note.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps({"stamp": stamp, "known": asdict(known)}))
+        partial.replace(note)

@@ -1,0 +1,116 @@
+"""Layers made from files on this machine: the app, fnpack's host, a conda environment."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from fnpack.oci.compiled import compiled, interpreter
+from fnpack.oci.errors import UnsafeContent
+from fnpack.oci.recipes import key_of
+from fnpack.oci.writer import LayerWriter
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class FilesRecipe:
+    """A layer of small files. `files` maps paths in the image (no leading slash) to paths here.
+
+    With a `python_version` their modules are compiled for it, too.
+    """
+
+    files: Mapping[str, Path] = field(repr=False)
+    title: str
+    python_version: str | None = None
+    is_gzip: bool = field(default=False, init=False)
+
+    @cached_property
+    def key(self) -> str:
+        """Of names, modes and contents."""
+        entries = [
+            (path, _is_executable(source), hashlib.sha256(_read(source)).hexdigest())
+            for path, source in sorted(self.files.items())
+        ]
+        version = self.python_version if self.python_version and interpreter(self.python_version) else None
+        return key_of("files", entries=entries, python=version)
+
+    def write(self, writer: LayerWriter) -> None:
+        """Write the files, and the compiled modules after them."""
+        sources = {}
+        for path, source in sorted(self.files.items()):
+            content = _read(source)
+            writer.file(path, content, is_executable=_is_executable(source))
+            if path.endswith(".py"):
+                sources[path] = content
+        if self.python_version:
+            for path, content in sorted(compiled(sources, self.python_version).items()):
+                writer.file(path, content)
+
+
+@dataclass(frozen=True)
+class TreeRecipe:
+    """A layer of a whole folder with its links, such as a conda environment; `digest` stands for its content."""
+
+    root: Path
+    prefix: str  # in the image, without a leading slash
+    digest: str
+    title: str
+    is_gzip: bool = field(default=False, init=False)
+
+    @property
+    def key(self) -> str:
+        """Of the digest and the place."""
+        return key_of("tree", digest=self.digest, prefix=self.prefix)
+
+    def write(self, writer: LayerWriter) -> None:
+        """Write the folder in a fixed order. Raises UnsafeContent for a device, a socket or a link that leads out."""
+        writer.folder(self.prefix)
+        for path in _walk(self.root):
+            relative = path.relative_to(self.root)
+            place = f"{self.prefix}/{relative.as_posix()}"
+            if path.is_symlink():
+                target = str(path.readlink())
+                _check_link(path, target, f"/{self.prefix}", relative)
+                writer.link(place, target)
+            elif path.is_dir():
+                writer.folder(place)
+            else:
+                size = path.stat().st_size
+                writer.stream(place, chunks(path), size, is_executable=_is_executable(path))
+
+
+def chunks(path: Path, offset: int = 0) -> Iterator[bytes]:
+    """A regular file's bytes in pieces. Raises UnsafeContent for anything else, which might never end."""
+    if not path.is_file():
+        raise UnsafeContent(f"{path} is not a file", hint="take it out of the folder")
+    with path.open("rb") as file:
+        file.seek(offset)
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    for entry in sorted(os.scandir(root), key=lambda one: one.name):
+        path = Path(entry.path)
+        yield path
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(path)
+
+
+def _check_link(path: Path, target: str, prefix: str, relative: Path) -> None:
+    inside = os.path.normpath(os.path.join(prefix, relative.parent, target))  # noqa: PTH118 - no such path here
+    if not inside.startswith(f"{prefix}/") and inside != prefix:
+        raise UnsafeContent(f"{path} links to `{target}`, outside of its folder", hint="remove the link")
+
+
+def _read(path: Path) -> bytes:
+    return b"".join(chunks(path))
+
+
+def _is_executable(path: Path) -> bool:
+    return bool(path.stat().st_mode & 0o100)

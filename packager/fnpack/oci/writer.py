@@ -1,0 +1,174 @@
+"""Writes one layer: a tar, plain or as gzip, with the digests of both forms counted on the way.
+
+The same entries give the same bytes on any machine: no times, no owners, no compressor that could choose otherwise.
+Contents that are compressed already (members of a wheel) are taken over as they are; all else is stored.
+Sources: POSIX.1-2001 (pax) and GNU tar for headers, RFC 1951 for stored blocks, RFC 1952 for gzip members.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import tarfile
+import zlib
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+_BLOCK = 512
+_STORED_MAX = 65535
+_PENDING_BYTES = 1 << 20
+_GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+_END = bytes(2 * _BLOCK)
+
+
+class LayerWriter:
+    """Takes folders and files in the order given; parent folders are added by themselves, each once.
+
+    `mtime_s` is the time of every entry. After `close`, `digest`, `diff_id` and `size_bytes` describe what was written.
+    """
+
+    def __init__(self, out: BinaryIO, *, is_gzip: bool, mtime_s: int = 0) -> None:
+        self._out, self._is_gzip, self._mtime_s = out, is_gzip, mtime_s
+        self._digest, self._diff = hashlib.sha256(), hashlib.sha256()
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._seen: set[str] = set()
+        self.size_bytes = 0
+
+    @property
+    def digest(self) -> str:
+        """Of the bytes written."""
+        return "sha256:" + self._digest.hexdigest()
+
+    @property
+    def diff_id(self) -> str:
+        """Of the plain tar."""
+        return "sha256:" + self._diff.hexdigest()
+
+    def folder(self, path: str) -> None:
+        """Add a folder and those above it."""
+        for parent in reversed(PurePosixPath(path).parents):
+            self._folder(parent.as_posix())
+        self._folder(path)
+
+    def file(self, path: str, content: bytes, *, is_executable: bool = False) -> None:
+        """Add a file."""
+        if self._begin(path, len(content), is_executable=is_executable):
+            self._plain(content)
+            self._pad(len(content))
+
+    def link(self, path: str, target: str) -> None:
+        """Add a symbolic link."""
+        if path in self._seen:
+            return
+        self.folder(PurePosixPath(path).parent.as_posix())
+        self._seen.add(path)
+        entry = tarfile.TarInfo(path)
+        entry.type, entry.linkname, entry.mode, entry.mtime = tarfile.SYMTYPE, target, 0o777, self._mtime_s
+        self._plain(entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape"))
+
+    def stream(
+        self, path: str, chunks: Iterable[bytes], size_bytes: int, *, is_executable: bool = False
+    ) -> None:
+        """Add a file of a known size in pieces. Raises ValueError if they add up to another size."""
+        if not self._begin(path, size_bytes, is_executable=is_executable):
+            return
+        total = 0
+        for chunk in chunks:
+            total += len(chunk)
+            if total > size_bytes:
+                break
+            self._plain(chunk)
+        if total != size_bytes:
+            raise ValueError(f"{path} changed while it was read")
+        self._pad(size_bytes)
+
+    def deflated(
+        self, path: str, raw: Iterable[bytes], size_bytes: int, crc: int, *, is_executable: bool = False
+    ) -> None:
+        """Add a file from its raw deflate stream, which is inflated only to be checked and counted.
+
+        Raises ValueError where stream, size and checksum do not agree.
+        """
+        if not self._begin(path, size_bytes, is_executable=is_executable):
+            return
+        self._flush()
+        if self._is_gzip:
+            self._write(_GZIP_HEAD)
+        inflater, found, total = zlib.decompressobj(-15), 0, 0
+        for chunk in raw:
+            if self._is_gzip:
+                self._write(chunk)
+            rest = chunk
+            while rest:
+                data = inflater.decompress(rest, _PENDING_BYTES)
+                rest = inflater.unconsumed_tail
+                total += len(data)
+                if total > size_bytes:
+                    raise ValueError("it is larger than it says")
+                found = zlib.crc32(data, found)
+                self._diff.update(data)
+                if not self._is_gzip:
+                    self._write(data)
+        if not inflater.eof or inflater.unused_data or total != size_bytes or found != crc:
+            raise ValueError("its checksum or size is wrong")
+        if self._is_gzip:
+            self._write(struct.pack("<II", crc, size_bytes & 0xFFFFFFFF))
+        self._pad(size_bytes)
+
+    def close(self) -> None:
+        """Write the end of the archive. The stream stays open."""
+        self._plain(_END)
+        self._flush()
+
+    def _begin(self, path: str, size_bytes: int, *, is_executable: bool) -> bool:
+        """Write a file's header; False where the path is there already."""
+        if path in self._seen:
+            return False
+        self.folder(PurePosixPath(path).parent.as_posix())
+        self._seen.add(path)
+        self._plain(self._header(path, size_bytes, 0o755 if is_executable else 0o644))
+        return True
+
+    def _folder(self, path: str) -> None:
+        if path in self._seen or path in (".", "/", ""):
+            return
+        self._seen.add(path)
+        self._plain(self._header(path, 0, 0o755, tarfile.DIRTYPE))
+
+    def _header(self, path: str, size_bytes: int, mode: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+        entry = tarfile.TarInfo(path)
+        entry.size, entry.mode, entry.mtime, entry.type = size_bytes, mode, self._mtime_s, kind
+        return entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+
+    def _pad(self, size_bytes: int) -> None:
+        self._plain(bytes(-size_bytes % _BLOCK))
+
+    def _plain(self, data: bytes) -> None:
+        self._diff.update(data)
+        if not self._is_gzip:
+            self._write(data)
+            return
+        self._pending.append(data)
+        self._pending_bytes += len(data)
+        if self._pending_bytes >= _PENDING_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write what is pending as a gzip member of stored blocks."""
+        data = b"".join(self._pending)
+        self._pending, self._pending_bytes = [], 0
+        if not data:
+            return
+        self._write(_GZIP_HEAD)
+        for start in range(0, len(data), _STORED_MAX):
+            block = data[start : start + _STORED_MAX]
+            is_last = start + _STORED_MAX >= len(data)
+            self._write(struct.pack("<BHH", is_last, len(block), len(block) ^ 0xFFFF) + block)
+        self._write(struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF))
+
+    def _write(self, data: bytes) -> None:
+        self._out.write(data)
+        self._digest.update(data)
+        self.size_bytes += len(data)
