@@ -232,6 +232,7 @@ def _fitting_python(settings: BuildSettings, base: BaseImage) -> str:
 
 
 def default_platform(settings: BuildSettings) -> str:
+    """What was asked for, else this machine's architecture; Azure Functions runs amd64 alone."""
     if settings.platform:
         return settings.platform
     own = _ARCHITECTURES.get(machine.machine().lower(), "amd64")
@@ -243,6 +244,7 @@ def _host(settings: BuildSettings) -> Host:
 
 
 def default_tag(settings: BuildSettings) -> str:
+    """An image's name where none is given: after the project's folder."""
     folder = (settings.app.source_directory or settings.app.entry_script.parent).name.lower()
     name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in folder).strip("-")
     return f"fnpack/{name or 'app'}:latest"

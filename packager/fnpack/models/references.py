@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fnpack.exceptions import ModelNotFoundException
-from fnpack.models.opened import registry_near
-from fnpack.models.registry import NAME, ModelRegistry
 from fnpack.progress import Progress, ignore
 from fnpack.spec import ModelSource
+
+if TYPE_CHECKING:
+    from fnpack.models.registry import ModelRegistry
 
 _MLFLOW = ("models:/", "runs:/")
 
@@ -25,6 +27,8 @@ class Reference:
 
 def reference(text: str) -> Reference | None:
     """The reference in a text of the form `name`, `name:3` or `name:latest`; None for any other text."""
+    from fnpack.models.registry import NAME  # with its database, which a build of files has no need of
+
     name, colon, version = text.partition(":")
     if not NAME.fullmatch(name) or (colon and not re.fullmatch(r"[1-9]\d{0,8}|latest", version)):
         return None
@@ -50,6 +54,8 @@ class ModelFinder:
         wanted = reference(text)
         if wanted is None:
             return None
+        from fnpack.models.opened import registry_near
+
         self._registry = self._registry or registry_near(self._folder)
         if self._registry is None:
             if ":" not in text:
@@ -68,5 +74,7 @@ class ModelFinder:
 
     def names(self) -> list[str]:
         """The names that the registry knows, for suggestions."""
+        from fnpack.models.opened import registry_near
+
         self._registry = self._registry or registry_near(self._folder)
         return [] if self._registry is None else sorted({record.name for record in self._registry.records()})

@@ -1,4 +1,4 @@
-"""What goes where in the image of a function app, and with which settings: as in the Dockerfiles of `fnpack_templates`."""
+"""What goes where in the image of a function app, and its settings: as in the Dockerfiles of `fnpack_templates`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,101 @@
+"""The base image of a build: found, looked into, and checked against what is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fnpack.build import BaseImageUnfit, step, wanted_python
+from fnpack.config.build import PYTHON_VERSIONS, BuildSettings
+from fnpack.oci.base_python import BasePython, base_python
+from fnpack.oci.bases import ArchiveBase, BaseSource, LayoutBase
+from fnpack.progress import Progress
+from fnpack.registry.settings import cache_folder
+
+if TYPE_CHECKING:
+    from fnpack.registry import Registries, RegistryBase
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A base image and what is in it. `reference` is how it is named; `registry` is set where it is in one."""
+
+    source: BaseSource
+    python: BasePython
+    reference: str
+    digest: str
+    registry: RegistryBase | None = None
+
+
+def base_for(settings: BuildSettings, platform: str, registries: Registries, progress: Progress) -> Base:
+    """The base image that the settings name, or the default one. Raises BaseImageUnfit, and what its place raises."""
+    from fnpack.image.dockerfile import default_base_image
+
+    host: Host = "azure-functions" if settings.host == "azure-functions" else "fnpack"
+    reference = settings.base_image or default_base_image(host, wanted_python(settings))
+    return step(
+        progress, f"base image {reference}", lambda: _opened_base(reference, platform, registries, progress)
+    )
+
+
+def _opened_base(reference: str, platform: str, registries: Registries, progress: Progress) -> Base:
+    scheme, _, place = reference.partition(":")
+    notes = cache_folder()
+    if scheme == "oci-layout":
+        source: BaseSource = LayoutBase(Path(place), platform)
+    elif scheme == "docker-archive":
+        source = ArchiveBase(Path(place))
+    else:
+        from fnpack.oci.local_engine import engine_archive
+        from fnpack.registry import Reference, RegistryBase
+
+        archive = engine_archive(reference, cache_folder() / "bases", progress)
+        if archive is None:
+            registry = RegistryBase(Reference.parse(reference), registries, platform)
+            python = base_python(registry, notes)
+            return Base(registry, python, reference, registry.manifest().descriptor.digest, registry)
+        source = ArchiveBase(archive)
+    config = source.config()
+    _check_platform(reference, json.loads(config.data), platform)
+    return Base(source, base_python(source, notes), reference, config.descriptor.digest)
+
+
+def _check_platform(reference: str, config: Mapping[str, object], platform: str) -> None:
+    found = f"{config.get('os')}/{config.get('architecture')}"
+    if found != platform and not platform.startswith(f"{found}/"):
+        raise BaseImageUnfit(
+            f"the base image {reference} is for {found}, not for {platform}",
+            hint=f"choose another --base-image, or --platform {found}",
+        )
+
+
+def python_of(settings: BuildSettings, base: Base) -> str:
+    """The base image's Python; it is the one that counts, unless a conda environment brings its own."""
+    if settings.app.environment.conda is not None and not settings.app.environment.user_managed:
+        return wanted_python(settings)
+    found, asked = base.python.python_version, settings.python_version
+    allowed = PYTHON_VERSIONS[settings.host]
+    if found is None:
+        raise BaseImageUnfit(
+            f"the base image {base.reference} has no Python in /usr/local/bin or /usr/bin",
+            hint="choose a base image with Python 3, such as python:3.12-slim",
+        )
+    if asked and asked != found:
+        raise BaseImageUnfit(
+            f"the base image {base.reference} has Python {found}, but {asked} is asked for",
+            hint=f"choose another --base-image, or --python-version {found}",
+        )
+    if found not in allowed:
+        raise BaseImageUnfit(
+            f"the base image {base.reference} has Python {found}, which the host `{settings.host}` does not run",
+            hint=f"choose a base image with Python {', '.join(allowed)}",
+        )
+    if base.python.libc == "musl":
+        raise BaseImageUnfit(
+            f"the base image {base.reference} is built on musl, for which most packages have no wheels",
+            hint="choose a Debian-like base, such as the `-slim` images of Python",
+        )
+    return found

@@ -1,0 +1,126 @@
+"""Where an image goes: a registry, an OCI layout, an archive for `docker load`, the Docker Engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from fnpack.build import default_tag, step
+from fnpack.config.build import BuildSettings
+from fnpack.oci.image import Image
+from fnpack.progress import Progress
+from fnpack.registry.settings import RegistrySettings
+
+if TYPE_CHECKING:
+    from fnpack.daemonless.parts import Parts
+    from fnpack.registry import Registries
+
+Output = Literal["registry", "oci-layout", "docker-archive", "engine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where an image goes. `path` is the folder or file of a layout or an archive."""
+
+    kind: Output
+    path: Path | None = None
+
+
+def destination_of(settings: BuildSettings) -> Destination:
+    """Where the settings want the image; where they say nothing, the Docker Engine if one answers, else a layout."""
+    kind, _, place = (settings.output or "").partition(":")
+    if settings.push:
+        return Destination("registry")
+    if not kind:
+        from fnpack.oci.local_engine import answers
+
+        kind = "engine" if answers() else "oci-layout"
+    name = default_tag(settings).partition("/")[2].partition(":")[0]
+    match kind:
+        case "engine":
+            return Destination("engine")
+        case "docker-archive":
+            return Destination("docker-archive", Path(place or f"{name}.tar"))
+        case _:
+            return Destination("oci-layout", Path(place or f"{name}.oci"))
+
+
+@contextmanager
+def registries_for(settings: BuildSettings, tag: str) -> Iterator[Registries]:
+    """The registries of a build: the base image's and the one that is pushed to."""
+    from fnpack.registry import Reference, Registries
+
+    login = settings.app.environment.base_image_registry
+    registries = Registries(
+        RegistrySettings.discover(
+            insecure=settings.insecure_registries,
+            logins=(login,) if login is not None else (),
+            target=Reference.parse(tag).registry if settings.push else None,
+        )
+    )
+    try:
+        yield registries
+    finally:
+        registries.close()
+
+
+def deliver(  # noqa: PLR0917 - the last step of a build, called once
+    images: Sequence[Image],
+    parts: Sequence[Parts],
+    destination: Destination,
+    tag: str,
+    registries: Registries,
+    progress: Progress,
+) -> str:
+    """Put the images where they shall be; returns what names them there."""
+    match destination.kind:
+        case "registry":
+            return step(progress, f"push {tag}", lambda: _push(images, parts, tag, registries, progress))
+        case "oci-layout":
+            from fnpack.oci.outputs import write_layout, write_layout_archive
+
+            path = destination.path or Path("image")
+            write = write_layout_archive if path.suffix == ".tar" else write_layout
+            top = step(progress, f"write {path}", lambda: write(images, path, tag))
+            return f"oci-layout:{path}@{top.descriptor.digest}"
+        case "docker-archive":
+            from fnpack.oci.outputs import write_archive
+
+            path = destination.path or Path("image.tar")
+            step(progress, f"write {path}", lambda: write_archive(images[0], path, tag))
+            return f"docker-archive:{path}"
+        case "engine":
+            from fnpack.engine import Engine
+            from fnpack.oci.outputs import load
+
+            with Engine.connect() as engine:
+                return step(progress, f"load {tag}", lambda: load(images[0], tag, engine.client.api))
+
+
+def _push(
+    images: Sequence[Image],
+    parts: Sequence[Parts],
+    tag: str,
+    registries: Registries,
+    progress: Progress,
+) -> str:
+    from fnpack.oci.image import index_of
+    from fnpack.registry import Reference, push_image, push_index
+
+    target = Reference.parse(tag)
+    if len(images) == 1:
+        image = images[0]
+        result = push_image(
+            target, manifest=image.manifest, config=image.config, layers=image.layers, registries=registries,
+            base=parts[0].base.registry, progress=progress,
+        )  # fmt: skip
+        return str(result.reference)
+    for image, part in zip(images, parts, strict=True):
+        push_image(
+            target.at(image.digest), manifest=image.manifest, config=image.config, layers=image.layers,
+            registries=registries, base=part.base.registry, progress=progress,
+        )  # fmt: skip
+    return str(push_index(target, index_of(images, {}), registries=registries, progress=progress).reference)

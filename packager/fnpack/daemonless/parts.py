@@ -1,0 +1,171 @@
+"""What the layers of one platform's image are made from, and the image that they make."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fnpack.app.directory import MODELS, FunctionApp, write_app
+from fnpack.build import step
+from fnpack.config.build import BuildSettings
+from fnpack.daemonless.base import Base, base_for, python_of
+from fnpack.daemonless.earlier import CACHE_LABEL, Earlier
+from fnpack.daemonless.packages import conda_of, host_layers, package_layers, resolved
+from fnpack.oci import function_app
+from fnpack.oci.content import Layer
+from fnpack.oci.image import Image, ImageSettings, build
+from fnpack.oci.layer_cache import Known, LayerCache
+from fnpack.oci.recipes import Recipe, layer_of
+from fnpack.progress import Progress
+
+if TYPE_CHECKING:
+    from fnpack.dependencies.target import Target
+    from fnpack.registry import Registries
+
+_WORKERS = 4
+
+
+@dataclass(slots=True)
+class Parts:
+    """What layers are made from, for one platform."""
+
+    base: Base
+    target: Target
+    app: FunctionApp
+    model_files: dict[str, dict[str, Path]]  # by model, path in the image to file here
+    recipes: list[Recipe] = field(default_factory=list)
+    conda_python: str | None = None
+
+
+def parts_of(  # noqa: PLR0917 - a step of a build, called once
+    settings: BuildSettings,
+    platform: str,
+    registries: Registries,
+    folder: Path,
+    remote: Earlier,
+    progress: Progress,
+) -> Parts:
+    """Find and write all that the image of one platform is made from; `folder` is for the app directory."""
+    from fnpack.dependencies.target import Target
+
+    base = base_for(settings, platform, registries, progress)
+    python_version = python_of(settings, base)
+    glibc = (2, base.python.glibc_minor) if base.python.glibc_minor else None
+    target = Target(platform, python_version, libc_version=glibc)
+    conda = conda_of(settings, target, progress)
+    if conda is not None:
+        (target,) = conda.targets
+    found = resolved(settings, target, conda, progress)
+    placed: dict[Path, Path] = {}
+    app_folder = folder / platform.replace("/", "-")
+    app = write_app(
+        settings.app,
+        app_folder,
+        lock_text=found.requirements_txt if found else "",
+        place=lambda source, place: placed.update({place: source}),
+    )
+    parts = Parts(base, target, app, _model_files(placed))
+    if settings.host == "fnpack":
+        parts.recipes += host_layers(settings, app_folder, target, remote, progress)
+    site = function_app.SITE_PACKAGES
+    if conda is not None:
+        from fnpack.oci.tree_layers import TreeRecipe
+
+        prefix = conda.prefixes[target]
+        title = f"conda environment of {len(prefix.packages)} packages"
+        parts.recipes.append(TreeRecipe(prefix.path, prefix.prefix.strip("/"), prefix.digest, title))
+        site, parts.conda_python = prefix.site_packages.strip("/"), prefix.python
+    if found is not None:
+        parts.recipes += package_layers(found, target, site, remote, progress)
+    return parts
+
+
+def _model_files(placed: Mapping[Path, Path]) -> dict[str, dict[str, Path]]:
+    """The files of each model (`NAME:VERSION`), by their path in the image."""
+    models: dict[str, dict[str, Path]] = {}
+    for place, source in placed.items():
+        parts = place.parts[place.parts.index(MODELS) :]
+        path = "/".join((function_app.ROOT, *parts))
+        models.setdefault(f"{parts[1]}:{parts[2]}", {})[path] = source
+    return dict(sorted(models.items()))
+
+
+def assemble(
+    settings: BuildSettings, parts: Parts, cache: LayerCache, remote: Earlier, progress: Progress
+) -> Image:
+    """Make the layers that are not known yet, and the image."""
+    from fnpack.image.context import app_labels
+    from fnpack.oci.model_layers import model_layers
+
+    mtime_s = _source_date_s()
+    recipes = parts.recipes
+
+    def made(recipe: Recipe) -> Layer:
+        return layer_of(recipe, cache, mtime_s=mtime_s, remote=remote.layers)
+
+    def all_layers() -> list[Layer]:
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            return list(pool.map(made, recipes))
+
+    layers = step(progress, f"{len(recipes)} layers for {parts.target.platform}", all_layers)
+    known = {recipe.key: _known(layer) for recipe, layer in zip(recipes, layers, strict=True)}
+    labels = app_labels(parts.app.path, parts.base.reference)
+    models = []
+    for name, files in parts.model_files.items():
+        found = model_layers(files, f"model {name}", cache, mtime_s=mtime_s)
+        models.append(f"{name}={'+'.join(layer.diff_id for layer in found)}")
+        layers += found
+    if models:
+        labels["io.fnpack.models"] = " ".join(models)
+    labels["org.opencontainers.image.base.digest"] = parts.base.digest
+    labels[CACHE_LABEL] = remote.text(known)
+    layers.append(made(function_app.app_recipe(parts.app.path)))
+    base_config = json.loads(parts.base.source.config().data)
+    below = [
+        Layer(content, diff_id, "base")
+        for content, diff_id in zip(
+            parts.base.source.layers(), base_config["rootfs"]["diff_ids"], strict=True
+        )
+    ]
+    created = datetime.fromtimestamp(mtime_s, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    annotations = {key: value for key, value in labels.items() if key.startswith("org.opencontainers.image.")}
+    return build(
+        base_config,
+        below,
+        layers,
+        _settings(settings, parts, base_config, labels),
+        created=created,
+        annotations={**annotations, "org.opencontainers.image.created": created},
+    )
+
+
+def _settings(
+    settings: BuildSettings, parts: Parts, base_config: Mapping[str, object], labels: dict[str, str]
+) -> ImageSettings:
+    if settings.host == "azure-functions":
+        return function_app.azure_settings(labels)
+    if parts.conda_python is None:
+        return function_app.fnpack_settings(labels)
+    run = base_config.get("config")
+    env = run.get("Env") if isinstance(run, dict) else None
+    path = next((one[5:] for one in env or [] if one.startswith("PATH=")), "/usr/local/bin:/usr/bin:/bin")
+    return function_app.fnpack_settings(
+        labels, parts.conda_python, f"{Path(parts.conda_python).parent}:{path}"
+    )
+
+
+def _known(layer: Layer) -> Known:
+    found = layer.descriptor
+    return Known(found.media_type, found.digest, layer.diff_id, found.size_bytes)
+
+
+def _source_date_s() -> int:
+    """SOURCE_DATE_EPOCH, the time that all files and the image carry (reproducible-builds.org); 0 without it."""
+    text = os.environ.get("SOURCE_DATE_EPOCH", "").strip()
+    return int(text) if text.isdecimal() else 0
