@@ -16,6 +16,7 @@ from fnpack.progress import Progress
 from fnpack.registry.settings import cache_folder
 
 if TYPE_CHECKING:
+    from fnpack.image.dockerfile import Host
     from fnpack.registry import Registries, RegistryBase
 
 
