@@ -12,6 +12,7 @@ from pathlib import Path
 
 import blob_latency
 import blob_throughput
+import dev
 import http_throughput
 import image
 import queue_throughput
@@ -22,6 +23,7 @@ from measure import ROOT, Table, machine
 
 PARTS = {
     "start": start.run,
+    "dev": dev.run,
     "blob": blob_latency.run,
     "blobs": blob_throughput.run,
     "queue": queue_throughput.run,

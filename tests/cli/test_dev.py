@@ -188,9 +188,11 @@ def test_services_alone_serve_a_project_that_is_built_on_each_change(
     project.mkdir()
     (project / "score.py").write_text(SCRIPT)
     (project / "fnpack.toml").write_text(PROJECT)
-    with develop(home, "--services-only", "--no-state") as services:
+    config = Path(__file__).parents[2] / "docker" / "servicebus" / "Config.json"
+    with develop(home, "--services-only", "--no-state", "--config", str(config)) as services:
         lines = services.out.splitlines()
         assert [line.partition("=")[0] for line in lines] == ["AzureWebJobsStorage", "AzureWebJobsServiceBus"]
+        assert home.out("peek", "topic:input-topic/scoring") == ""
         with develop(home, "project", "--json") as dev:
             running = facts(dev.out)
             settings = running["settings"]

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+
+from fnpack.devbus.config import read_config
+from fnpack_triggers.connections import StorageConnection
+from fnpack_triggers.service_bus.connection import BusConnection
 
 SHORTEST_LOCK_S, LONGEST_LOCK_S, LONGEST_LIFE_S = 5, 300, 3600
 
@@ -41,6 +48,73 @@ def test_image_under_test_is_named_by_a_variable_and_runs_locked_down(services: 
     assert app["image"].startswith("${FNPACK_IMAGE")
     assert app["read_only"] is True
     assert app["cap_drop"] == ["ALL"]
+
+
+@pytest.fixture(scope="module")
+def compose() -> list[str]:
+    """The compose tool: docker's plugin, or the older program."""
+    if (
+        shutil.which("docker")
+        and subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
+    ):
+        return ["docker", "compose"]
+    if program := shutil.which("docker-compose"):
+        return [program]
+    if os.environ.get("CI"):
+        pytest.fail("there is no compose tool", pytrace=False)
+    pytest.skip("there is no compose tool (Debian, Ubuntu: apt-get install docker-compose)")
+
+
+def configured(compose: list[str], root: Path, **variables: str) -> dict[str, dict]:
+    """The services as the compose tool understands the file, with these variables set and no others."""
+    names = ("ACCEPT_EULA", "SQL_PASSWORD", "FNPACK_IMAGE", "FNPACK_PORT")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    done = subprocess.run(
+        [*compose, "-f", str(root / "docker-compose.yml"), "--profile", "servicebus", "config"],
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return yaml.safe_load(done.stdout)["services"]
+
+
+def test_compose_tool_takes_the_file_and_puts_the_users_values_in(compose: list[str], root: Path) -> None:
+    found = configured(compose, root, ACCEPT_EULA="Y", SQL_PASSWORD="p-1-X", FNPACK_IMAGE="mine:1")
+    assert set(found) == {"app", "azurite", "servicebus", "servicebus-ready", "sql"}
+    for name in ("servicebus", "sql"):
+        assert found[name]["environment"]["ACCEPT_EULA"] == "Y"
+        assert found[name]["environment"]["MSSQL_SA_PASSWORD"] == "p-1-X"
+    assert found["app"]["image"] == found["servicebus-ready"]["image"] == "mine:1"
+    assert configured(compose, root)["sql"]["environment"]["ACCEPT_EULA"] == "N"
+
+
+def test_everything_that_is_waited_for_says_when_it_is_ready(services: dict[str, dict]) -> None:
+    # the app's image has a health check of its own, and the emulator's has nothing to check itself with
+    assert {name for name, service in services.items() if "healthcheck" not in service} == {
+        "app",
+        "servicebus",
+    }
+    asked = " ".join(services["servicebus-ready"]["healthcheck"]["test"])
+    port = services["servicebus"]["environment"]["EMULATOR_HTTP_PORT"]
+    assert f"http://servicebus:{port}/health" in asked
+
+
+def test_connection_string_of_the_app_names_the_services(services: dict[str, dict]) -> None:
+    settings = services["app"]["environment"]
+    assert BusConnection.parse("test", settings["ServiceBusConnection"]).namespace == "servicebus"
+    storage = StorageConnection.parse("test", settings["TriggerConnectionString"])
+    assert storage.text == StorageConnection.parse("test", settings["AzureWebJobsStorage"]).text
+    assert "BlobEndpoint=http://azurite:10000/" in storage.text
+
+
+def test_configuration_is_one_for_the_emulator_and_for_fnpack_dev(root: Path) -> None:
+    config = read_config(root / "docker" / "servicebus" / "Config.json")
+    assert {"input", "output"} <= set(config.queues)
+    assert config.queues["output"].duplicate_window_ms == 60_000
+    topics = {topic.name: [one.name for one in topic.subscriptions] for topic in config.topics}
+    assert (topics["input-topic"], topics["output-topic"]) == (["scoring"], ["results"])
 
 
 def test_others_wait_only_for_services_with_a_health_check(services: dict[str, dict]) -> None:

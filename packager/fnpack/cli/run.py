@@ -113,5 +113,5 @@ def project_instead(folder: Path) -> tuple[str, str] | None:
     source = "" if folder == Path() else f" {folder}"
     return (
         f"{folder.resolve()} is a project (it has {found}), not a function app (it has no host.json)",
-        f"make the app first: `fnpack build{source} --app-only app`, then name `app` here",
+        f"make the app first: `fnpack build{source} --app-only app`, then name `app` here; or `fnpack dev{source}`",
     )

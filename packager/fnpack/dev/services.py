@@ -42,14 +42,19 @@ class Services:
     """A context manager; `say` is told in a line what starts."""
 
     def __init__(
-        self, options: ServiceOptions, say: Callable[[str], None], borrowed: Running | None = None
+        self,
+        options: ServiceOptions,
+        config: BusConfig | None,
+        say: Callable[[str], None],
+        borrowed: Running | None = None,
     ) -> None:
+        """`config`: entities that the Service Bus has at its start. `borrowed`: services in place of our own."""
         self._options, self._say, self._borrowed = options, say, borrowed
         self._azurite: Azurite | None = None
         self._bus: DevBusThread | None = None
         self._control: ControlServer | None = None
         self._storage_text = borrowed.storage if borrowed else ""
-        self._config = self._read_config()
+        self._config = config
         self._open = contextlib.ExitStack()
 
     @property
@@ -173,13 +178,6 @@ class Services:
             bus.call(lambda one: one.apply(config))
         return bus
 
-    def _read_config(self) -> BusConfig | None:
-        if self._options.config is None:
-            return None
-        from fnpack.devbus.config import read_config
-
-        return read_config(self._options.config)
-
     def _folder(self, name: str) -> Path | None:
         if self._options.data is None:
             return None
@@ -192,3 +190,12 @@ class Services:
 
         data = self._options.data
         return f"data are kept in {label(data)}" if data is not None else "data are kept in memory"
+
+
+def read_bus_config(options: ServiceOptions) -> BusConfig | None:
+    """The entities that a configuration file names. Raises ConfigurationError with every problem."""
+    if options.config is None:
+        return None
+    from fnpack.devbus.config import read_config
+
+    return read_config(options.config)

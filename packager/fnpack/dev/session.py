@@ -16,7 +16,7 @@ from fnpack.dev.errors import DevError
 from fnpack.dev.host_child import HostChild, Listening
 from fnpack.dev.needs import Needs, needs_of
 from fnpack.dev.ports import any_free, are_free
-from fnpack.dev.services import ServiceOptions, Services
+from fnpack.dev.services import ServiceOptions, Services, read_bus_config
 from fnpack.dev.source import Source, source_of
 from fnpack.dev.state import Running, StateFolder
 from fnpack.dev.tips import Tips, sample_file
@@ -103,10 +103,13 @@ def run(options: DevOptions, voice: Voice, *, services_only: bool, on_started: S
     Raises DevError and what else keeps services or the first start of the app from working.
     """
     stopping = Stopping()
+    if not services_only:
+        source_of(options.folder, options.state)  # what holds nothing to run is told before anything is made
+    config = read_bus_config(options.services)
     folder, borrowed = _held(options, services_only=services_only)
     code = 0
     try:
-        with Services(options.services, voice.say, borrowed) as services:
+        with Services(options.services, config, voice.say, borrowed) as services:
             session = Session(options, voice, folder, services, on_started)
             try:
                 code = session.serve_services() if services_only else session.serve_app()

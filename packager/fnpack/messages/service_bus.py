@@ -253,7 +253,9 @@ def _message(one: ServiceBusReceivedMessage) -> Message:
     facts: dict[str, Json] = {
         "id": str(one.message_id) if one.message_id is not None else None,
         "sequence_number": one.sequence_number,
-        "enqueued": one.enqueued_time_utc.isoformat() if one.enqueued_time_utc else None,
+        "enqueued": one.enqueued_time_utc.isoformat(timespec="milliseconds")
+        if one.enqueued_time_utc
+        else None,
         "delivery_count": one.delivery_count or None,
         "content_type": one.content_type,
         "session_id": one.session_id,

@@ -20,7 +20,7 @@ def test_bus_is_started_once_and_has_what_was_named_even_if_a_name_cannot_be() -
     queue, topic, subscription = Entity("queue", "in"), Entity("topic", "t"), Entity("subscription", "s", "t")
     wrong = Entity("queue", "a b")
     said: list[str] = []
-    with Services(ServiceOptions(bus_port=0), said.append) as services:
+    with Services(ServiceOptions(bus_port=0), None, said.append) as services:
         needs = Needs({}, {"Bus": (queue, topic, subscription, wrong), "Other": (queue,)})
         wired = wire(needs, {}, services)
         assert wired.settings["Bus"] == wired.settings["Other"] == services.bus_text
@@ -30,7 +30,7 @@ def test_bus_is_started_once_and_has_what_was_named_even_if_a_name_cannot_be() -
 
 
 def test_connections_of_the_user_are_left_alone_and_their_values_are_not_shown() -> None:
-    with Services(ServiceOptions(), pytest.fail) as services:
+    with Services(ServiceOptions(), None, pytest.fail) as services:
         needs = Needs({"Store": (Entity("container", "box"),)}, {"Bus": (Entity("queue", "in"),)})
         settings = {"Store": STORAGE, "AzureWebJobsStorage": STORAGE, "Bus": BUS}
         wired = wire(needs, settings, services)
@@ -41,7 +41,7 @@ def test_connections_of_the_user_are_left_alone_and_their_values_are_not_shown()
 
 
 def test_one_setting_cannot_be_two_services() -> None:
-    with Services(ServiceOptions(), pytest.fail) as services, pytest.raises(DevError) as caught:
+    with Services(ServiceOptions(), None, pytest.fail) as services, pytest.raises(DevError) as caught:
         wire(Needs({"Same": ()}, {"Same": ()}), {}, services)
     assert "`Same` is the connection of a storage binding and of a Service Bus binding" in str(caught.value)
 
@@ -49,7 +49,7 @@ def test_one_setting_cannot_be_two_services() -> None:
 def test_taken_port_that_was_asked_for_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        services = Services(ServiceOptions(bus_port=port), pytest.fail)
+        services = Services(ServiceOptions(bus_port=port), None, pytest.fail)
         with services, pytest.raises(DevError, match=f"cannot listen on 127.0.0.1:{port}") as caught:
             services.bus()
     assert "--servicebus-port" in str(caught.value.hint)
