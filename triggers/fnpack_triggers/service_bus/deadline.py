@@ -1,4 +1,4 @@
-"""A deadline for one call without a task of its own, such as asyncio.wait_for makes: messages are settled by thousands."""
+"""A deadline for one call without a task of its own, such as asyncio.wait_for makes: there are thousands of calls."""
 
 from __future__ import annotations
 
