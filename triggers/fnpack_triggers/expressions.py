@@ -94,6 +94,8 @@ class Template:
 
         Raises PatternError when a name is unknown or its value is an object or a list.
         """
+        if not any(isinstance(token, Expression) for token in self.tokens):
+            return "".join(token.text for token in self.tokens if isinstance(token, Literal))
         lowered = {key.lower(): value for key, value in data.items()}
         return "".join(
             token.text if isinstance(token, Literal) else self._value(token, lowered) for token in self.tokens

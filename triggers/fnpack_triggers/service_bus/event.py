@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from azure.servicebus import ServiceBusReceivedMessage
 
 _DAY_S = 86400
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def event_of(message: ServiceBusReceivedMessage, path: str) -> Event:
@@ -23,8 +24,8 @@ def event_of(message: ServiceBusReceivedMessage, path: str) -> Event:
     own = metadata_of(message)
     data = with_json_properties(own, payload.decode(errors="replace"))
     count = attempt_of(message)
-    source = f"{path}/{message.message_id or message.sequence_number}"
-    return Event(payload, data, source, count, message.content_type or "")
+    source = f"{path}/{own['MessageId'] or own['SequenceNumber']}"
+    return Event(payload, data, source, count, str(own["ContentType"] or ""))
 
 
 def batch_event_of(messages: Sequence[ServiceBusReceivedMessage], path: str) -> Event:
@@ -38,7 +39,7 @@ def batch_event_of(messages: Sequence[ServiceBusReceivedMessage], path: str) -> 
 
 def attempt_of(message: ServiceBusReceivedMessage) -> int:
     """Which delivery this is, from 1 on, as .NET shows it; the wire counts those before."""
-    return (message.delivery_count or 0) + 1
+    return (getattr(message.raw_amqp_message.header, "delivery_count", 0) or 0) + 1
 
 
 def body_bytes(message: ServiceBusReceivedMessage) -> bytes:
@@ -59,35 +60,47 @@ def body_bytes(message: ServiceBusReceivedMessage) -> bytes:
 
 
 def metadata_of(message: ServiceBusReceivedMessage) -> dict[str, Json]:
-    """The documented names and their values; what a message does not have is None."""
-    properties = plain(message.application_properties or {})
+    """The documented names and their values; what a message does not have is None.
+
+    It reads the AMQP sections, as each of the library's own properties looks at all of a section anew.
+    """
+    raw = message.raw_amqp_message
+    header, properties = raw.header, raw.properties
+    annotations: Mapping[str | bytes, object] = raw.annotations or {}
+    application: Mapping[str | bytes, object] = raw.application_properties or {}
+    own = plain(application)
+    life_ms = getattr(header, "time_to_live", None)
+    enqueued_ms = annotations.get(b"x-opt-enqueued-time")
+    subject = _text(getattr(properties, "subject", None))
+    expires_ms = enqueued_ms + life_ms if isinstance(enqueued_ms, int) and life_ms else None
+    state = annotations.get(b"x-opt-message-state")
     return {
-        "ApplicationProperties": properties,
-        "UserProperties": properties,
-        "ContentType": message.content_type,
-        "CorrelationId": _text(message.correlation_id),
-        "DeadLetterErrorDescription": message.dead_letter_error_description,
-        "DeadLetterReason": message.dead_letter_reason,
-        "DeadLetterSource": message.dead_letter_source,
+        "ApplicationProperties": own,
+        "UserProperties": own,
+        "ContentType": _text(getattr(properties, "content_type", None)),
+        "CorrelationId": _text(getattr(properties, "correlation_id", None)),
+        "DeadLetterErrorDescription": _text(application.get(b"DeadLetterErrorDescription")),
+        "DeadLetterReason": _text(application.get(b"DeadLetterReason")),
+        "DeadLetterSource": _text(annotations.get(b"x-opt-deadletter-source")),
         "DeliveryCount": attempt_of(message),
-        "EnqueuedSequenceNumber": message.enqueued_sequence_number or 0,
-        "EnqueuedTimeUtc": _iso(message.enqueued_time_utc),
-        "ExpiresAtUtc": _iso(message.expires_at_utc),
-        "Label": message.subject,
+        "EnqueuedSequenceNumber": annotations.get(b"x-opt-enqueue-sequence-number") or 0,  # type: ignore[dict-item]
+        "EnqueuedTimeUtc": _moment(enqueued_ms),
+        "ExpiresAtUtc": _moment(expires_ms),
+        "Label": subject,
         "LockToken": _text(message.lock_token),
-        "LockedUntil": _iso(message.locked_until_utc),
-        "MessageId": _text(message.message_id),
-        "PartitionKey": message.partition_key,
-        "ReplyTo": message.reply_to,
-        "ReplyToSessionId": message.reply_to_session_id,
-        "ScheduledEnqueueTimeUtc": _iso(message.scheduled_enqueue_time_utc),
+        "LockedUntil": _moment(annotations.get(b"x-opt-locked-until")),
+        "MessageId": _text(getattr(properties, "message_id", None)),
+        "PartitionKey": _text(annotations.get(b"x-opt-partition-key")),
+        "ReplyTo": _text(getattr(properties, "reply_to", None)),
+        "ReplyToSessionId": _text(getattr(properties, "reply_to_group_id", None)),
+        "ScheduledEnqueueTimeUtc": _moment(annotations.get(b"x-opt-scheduled-enqueue-time")),
         "SequenceNumber": message.sequence_number,
-        "SessionId": message.session_id,
-        "State": int(message.state.value),
-        "Subject": message.subject,
-        "TimeToLive": _span(message.time_to_live),
-        "To": message.to,
-        "TransactionPartitionKey": _via_partition_key(message),
+        "SessionId": _text(getattr(properties, "group_id", None)),
+        "State": state if isinstance(state, int) else 0,
+        "Subject": subject,
+        "TimeToLive": _span(life_ms),
+        "To": _text(getattr(properties, "to", None)),
+        "TransactionPartitionKey": _text(annotations.get(b"x-opt-via-partition-key")),
     }
 
 
@@ -112,28 +125,37 @@ def plain(value: object) -> Json:
             return str(value)
 
 
-def _via_partition_key(message: ServiceBusReceivedMessage) -> str | None:
-    """The library shows it no more; it is an annotation."""
-    annotations = message.raw_amqp_message.annotations or {}
-    value = annotations.get(b"x-opt-via-partition-key", annotations.get("x-opt-via-partition-key"))
-    return None if value is None else str(plain(value))
-
-
 def _text(value: object) -> str | None:
-    return None if value is None else str(value)
+    match value:
+        case None:
+            return None
+        case str():
+            return value
+        case bytes():
+            return value.decode(errors="replace")
+        case _:
+            return str(value)
 
 
-def _iso(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
+def _iso(moment: datetime) -> str:
     return moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc).isoformat()
 
 
-def _span(span: timedelta | None) -> str | None:
-    """`hh:mm:ss`; from a day on the seconds alone, as azure.functions reads no days."""
-    if span is None:
+def _moment(ms: object) -> str | None:
+    """Milliseconds since 1970 as ISO text; None for what is no time, or after the year 9999."""
+    if not isinstance(ms, int):
         return None
-    seconds = int(span.total_seconds())
+    try:
+        return (_EPOCH + timedelta(milliseconds=ms)).isoformat()
+    except OverflowError:
+        return None
+
+
+def _span(ms: int | None) -> str | None:
+    """`hh:mm:ss`; from a day on the seconds alone, as azure.functions reads no days."""
+    if not ms:
+        return None
+    seconds = ms // 1000
     if seconds >= _DAY_S:
         return str(seconds)
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"

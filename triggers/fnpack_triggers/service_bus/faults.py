@@ -42,6 +42,8 @@ class EntityAbsent(BusRefused):
 class SessionMismatch(BusRefused):
     """The entity has sessions and the binding does not say so, or the reverse."""
 
+    code = "FN149"
+
 
 class LockLost(Exception):  # noqa: N818
     """The message or session is no longer locked for us: its lock ran out, or it was settled already."""

@@ -75,6 +75,11 @@ class Lane(ABC):
     def _has_room(self) -> bool:
         """Whether more may be received now."""
 
+    @property
+    def _settle_at_once(self) -> int | None:
+        """How many messages are settled before more are received; None: all that have run."""
+        return None
+
     @abstractmethod
     def _event_of(self, messages: Sequence[ServiceBusReceivedMessage]) -> Event:
         """The event of messages that are run together."""
@@ -251,9 +256,11 @@ class Lane(ABC):
     # --- settling ---
 
     async def _settle_ended(self, link: ReceivingLink) -> None:
-        while self._ended:
+        limit, settled = self._settle_at_once, 0
+        while self._ended and settled != limit:
             flight = self._ended.popleft()
             if self._flights.get(flight.key) is flight:
+                settled += 1
                 await self._settle(link, flight)
 
     async def _settle(self, link: ReceivingLink, flight: Flight) -> None:

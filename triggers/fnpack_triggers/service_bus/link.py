@@ -18,6 +18,7 @@ from azure.servicebus.aio import ServiceBusClient
 
 from fnpack_triggers.identity import AsyncCredential
 from fnpack_triggers.service_bus.connection import BusConnection
+from fnpack_triggers.service_bus.deadline import within
 from fnpack_triggers.service_bus.entity import Entity
 from fnpack_triggers.service_bus.faults import (
     BusUnavailable,
@@ -50,9 +51,7 @@ class _Link:
     async def _bounded(self, call: Awaitable[_T], operation: str, timeout_s: float | None = None) -> _T:
         """The result of a call that ends in time, even where the library keeps no deadline."""
         with translated(f"{operation} {self._entity}", self._connection.namespace):
-            task = asyncio.ensure_future(call)
-            task.add_done_callback(_note_failure)
-            return await asyncio.wait_for(task, timeout_s or self._options.try_timeout_s + 1)
+            return await within(timeout_s or self._options.try_timeout_s + 1, call)
 
     async def _close(self, handler: ServiceBusReceiver | ServiceBusSender) -> None:
         with suppress(Exception):  # of a lost connection nothing is left to be closed
@@ -81,12 +80,6 @@ def _client(
     if credential is not None:
         return ServiceBusClient(connection.namespace, credential, **given)
     return ServiceBusClient.from_connection_string(connection.text, **given)
-
-
-def _note_failure(task: asyncio.Future[_T]) -> None:
-    """A call that fails after it was given up has nobody else to look at its exception."""
-    if not task.cancelled():
-        task.exception()
 
 
 class ReceivingLink(_Link):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from azure.servicebus import ServiceBusMessage
 
 _MAX_MESSAGES = 100
+_MANY, _LINGER_S = 16, 0.002
 _MAX_BYTES = 128 * 1024  # well within the 256 KB of the tier Standard, as headers count too
 
 
@@ -44,6 +45,7 @@ class Outbox:
         self._outage = Outage(str(entity))
         self._letters: asyncio.Queue[_Letter] = asyncio.Queue()
         self._next: _Letter | None = None  # taken, but for the next transfer
+        self._is_busy = False  # the last transfer had several: the next ones are worth a moment's wait
         self._link: SendingLink | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -79,6 +81,8 @@ class Outbox:
         """The next letters that may travel together: of one session, and not too much."""
         first, self._next = self._next or await self._letters.get(), None
         letters, total = [first], first.size_bytes
+        if self._is_busy and self._letters.qsize() < _MANY:
+            await asyncio.sleep(_LINGER_S)
         while len(letters) < _MAX_MESSAGES and not self._letters.empty():
             letter = self._letters.get_nowait()
             total += letter.size_bytes
@@ -86,6 +90,7 @@ class Outbox:
                 self._next = letter
                 break
             letters.append(letter)
+        self._is_busy = len(letters) > 1
         return letters
 
     async def _deliver(self, letters: list[_Letter]) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _EXCUSED_PAUSE_S = 4.0
 _REMEMBERED = 10_000
 
-Key = tuple[str, int, str]
+Key = tuple[str, int, int]  # message id, sequence number, when it was enqueued
 Run = asyncio.Task[bool]  # whether the messages are done
 
 
@@ -65,8 +65,11 @@ def succeeded(run: Run) -> bool:
 
 def key_of(message: ServiceBusReceivedMessage) -> Key:
     """What tells a message from all others, also after the broker was set up anew."""
-    number, enqueued = message.sequence_number or 0, message.enqueued_time_utc
-    return str(message.message_id), number, "" if enqueued is None else enqueued.isoformat()
+    raw = message.raw_amqp_message
+    enqueued_ms = (raw.annotations or {}).get(b"x-opt-enqueued-time")
+    name = getattr(raw.properties, "message_id", None)
+    text = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+    return text, message.sequence_number or 0, enqueued_ms if isinstance(enqueued_ms, int) else 0
 
 
 async def attempt(deliver: Deliver, event: Event, stopping: asyncio.Event) -> bool:
