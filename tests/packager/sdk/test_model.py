@@ -25,30 +25,28 @@ def test_registering_says_so_and_gives_all_attributes(workspace: Workspace, caps
     assert model.resource_configuration.memory_in_gb == 0.5
     assert model.workspace is workspace
     assert model.created_time.tzinfo is not None
-    assert set(model.serialize()) == set(
-        [
-            "createdTime",
-            "createdBy",
-            "description",
-            "id",
-            "mimeType",
-            "name",
-            "framework",
-            "frameworkVersion",
-            "tags",
-            "properties",
-            "unpack",
-            "url",
-            "version",
-            "experimentName",
-            "runId",
-            "runDetails",
-            "datasets",
-            "resourceConfiguration",
-            "sampleInputDatasetId",
-            "sampleOutputDatasetId",
-        ]
-    )
+    assert set(model.serialize()) == {
+        "createdTime",
+        "createdBy",
+        "description",
+        "id",
+        "mimeType",
+        "name",
+        "framework",
+        "frameworkVersion",
+        "tags",
+        "properties",
+        "unpack",
+        "url",
+        "version",
+        "experimentName",
+        "runId",
+        "runDetails",
+        "datasets",
+        "resourceConfiguration",
+        "sampleInputDatasetId",
+        "sampleOutputDatasetId",
+    }
 
 
 def test_getter_takes_id_then_version_then_the_newest_that_fits(workspace: Workspace) -> None:
