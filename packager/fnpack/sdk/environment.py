@@ -52,9 +52,13 @@ class Environment:
     def from_pip_requirements(name: str, file_path: str, pip_version: str | None = None) -> Environment:
         """An environment with the packages of a requirements file. The image brings its own pip."""
         made = Environment(name)
-        made.python.conda_dependencies = CondaDependencies.create(
-            pip_packages=read_requirements(Path(file_path))
-        )
+        found = read_requirements(Path(file_path))
+        if found.constraints:
+            raise UserErrorException(
+                f"{file_path} names constraints, which an environment does not keep",
+                hint="write them as requirements of their own",
+            )
+        made.python.conda_dependencies = CondaDependencies.create(pip_packages=found.requirements)
         return made
 
     @staticmethod
@@ -206,7 +210,7 @@ class Environment:
         docker["baseImageRegistry"] = without_login(self)
         text = json.dumps({**data, "python": python, "docker": docker}, indent=4)
         (folder / DEFINITION).write_text(text + "\n", "utf-8")
-        if conda is not None and self.python.conda_dependencies_file is None:
+        if self.python.conda_dependencies_file is None:
             (folder / CONDA_FILE).write_text(conda.serialize_to_string(), "utf-8")
         if dockerfile is not None:
             (folder / DOCKERFILE).write_text(dockerfile, "utf-8")

@@ -64,21 +64,18 @@ def test_context_holds_models_script_and_trigger(workspace, config, tmp_path, ca
 
 
 @pytest.mark.parametrize(
-    ("make", "expected"),
+    ("make", "options", "expected"),
     [
-        (lambda *a: package_http(*a, True, auth_level="admin"), {"authLevel": "admin"}),
-        (lambda *a: package_blob(*a, True, input_path="one/{x}", output_path="two/{x}"), {"path": "one/{x}"}),
-        (
-            lambda *a: package_service_bus_queue(*a, True, input_queue_name="i", output_queue_name="o"),
-            {"queueName": "i"},
-        ),
-        (lambda *a: package_blob(*a, True), {"path": "input/{blobname}.json"}),
-        (lambda *a: Model.package(*a, generate_dockerfile=True), {"authLevel": "anonymous"}),
-        (lambda *a: package(*a, generate_dockerfile=True), {"authLevel": "anonymous"}),
+        (package_http, {"auth_level": "admin"}, {"authLevel": "admin"}),
+        (package_blob, {"input_path": "one/{x}", "output_path": "two/{x}"}, {"path": "one/{x}"}),
+        (package_blob, {}, {"path": "input/{blobname}.json"}),
+        (package_service_bus_queue, {"input_queue_name": "i", "output_queue_name": "o"}, {"queueName": "i"}),
+        (Model.package, {}, {"authLevel": "anonymous"}),
+        (package, {}, {"authLevel": "anonymous"}),
     ],
 )
-def test_every_way_to_package_ends_in_its_binding(workspace, config, make, expected) -> None:
-    made = make(workspace, [], config)
+def test_every_way_to_package_ends_in_its_binding(workspace, config, make, options, expected) -> None:
+    made = make(workspace, [], config, generate_dockerfile=True, **options)
     made.wait_for_creation()
     assert expected.items() <= bindings(made.location)[0].items()
 

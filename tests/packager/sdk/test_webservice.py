@@ -122,7 +122,7 @@ def test_service_is_found_changed_and_removed(workspace, project, scoring, model
         with pytest.raises(
             WebserviceException, match=rf"Cannot call {method.__name__}\(\) when service is deleted"
         ):
-            method("x")  # type: ignore[operator]
+            method("x")
     second.delete()
     assert Webservice.list(workspace) == []
     with pytest.raises(WebserviceException, match="WebserviceNotFound"):
