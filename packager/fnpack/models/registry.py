@@ -84,13 +84,16 @@ class ModelRegistry(Protocol):
 def source_files(draft: Draft) -> list[SourceFile]:
     """The draft's files in a fixed order, checked. Raises ModelArgumentError or ModelPathNotFoundException."""
     from fnpack.app.tree import model_files
+    from fnpack.config.suggest import names_near
 
     check_name(draft.name)
     check_facts(draft.facts)
     path = draft.path.absolute()
     if not path.exists():
+        near = names_near(path)
         raise ModelPathNotFoundException(
-            f"there is no model at {draft.path}", hint="give the path of a file or folder that exists"
+            f"there is no model at {draft.path}" + (f"; {near}" if near else ""),
+            hint="give the path of a file or folder that exists",
         )
     entry = path.name if path.name not in ("", "..") else path.resolve().name
     if path.is_file():

@@ -243,7 +243,9 @@ def test_progress_ends_at_the_size_of_the_model(registry, weights) -> None:
     registry.register(Draft("m", weights), events.append)
     assert events[0].status == "started"
     assert events[-1].status == "done"
-    running = [(event.current_bytes or 0, event.total_bytes or 0) for event in events if event.status == "running"]
+    running = [
+        (event.current_bytes or 0, event.total_bytes or 0) for event in events if event.status == "running"
+    ]
     assert running
     assert all(0 < current <= total for current, total in running)
 
