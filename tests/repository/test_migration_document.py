@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fnpack.config.deployment import CLOUD_KEYS
 from fnpack.migration.names import INSTEAD, INSTEAD_OF_MEMBERS, INSTEAD_OF_MODULES, MODULES
 
 # What Azure ML's documents on deploying with SDK v1 call by name, in their order.
@@ -70,6 +71,13 @@ def test_everything_that_is_gone_names_its_alternative(text: str) -> None:
     documented = {row[0].strip("`"): row[1] for row in rows(text.partition("## Not carried over")[2])}
     for table in (INSTEAD, INSTEAD_OF_MODULES, INSTEAD_OF_MEMBERS):
         assert table.items() <= documented.items()
+
+
+def test_every_key_of_a_deployment_configuration_is_documented(root: Path) -> None:
+    text = (root / "docs" / "configuration.md").read_text("utf-8")
+    documented = {row[0].strip("`"): tuple(row[1:]) for row in rows(text) if len(row) == 3}
+    for name, key in CLOUD_KEYS.items():
+        assert documented[name] == (key.clouds.replace(" ", ", "), key.instead)
 
 
 def test_no_name_is_both_carried_over_and_gone() -> None:

@@ -68,6 +68,8 @@ package(ws, [model], config, input_path=3)
 
 def test_users_get_types_and_mistakes_are_found(tmp_path: Path, root_of_sources: list[str]) -> None:
     (tmp_path / "user.py").write_text(USER)
+    document = (Path(root_of_sources[0]).parent / "docs" / "sdk.md").read_text("utf-8")
+    (tmp_path / "document.py").write_text(document.partition("```python\n")[2].partition("```")[0])
     done = subprocess.run(
         [
             sys.executable,
@@ -79,6 +81,7 @@ def test_users_get_types_and_mistakes_are_found(tmp_path: Path, root_of_sources:
             "--cache-dir",
             str(tmp_path),
             "user.py",
+            "document.py",
         ],
         cwd=tmp_path,
         env={"MYPYPATH": ":".join(root_of_sources), "PATH": "/usr/bin:/bin"},
@@ -87,7 +90,7 @@ def test_users_get_types_and_mistakes_are_found(tmp_path: Path, root_of_sources:
         check=False,
         timeout=110,
     )
-    lines = [line for line in done.stdout.splitlines() if line.startswith("user.py")]
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("user.py", "document.py"))]
     assert [line.partition(": ")[0] + line[line.rfind("[") :] for line in lines if ": error:" in line] == [
         "user.py:22[attr-defined]",
         "user.py:23[arg-type]",

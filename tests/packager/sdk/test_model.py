@@ -98,6 +98,12 @@ def test_folder_and_child_paths_keep_the_folders_name(workspace: Workspace, tmp_
         assert found == expected
 
 
+def test_the_workspace_itself_is_no_part_of_a_model(workspace: Workspace, tmp_path: Path) -> None:
+    Model.register(workspace, ".", "all")
+    path = Path(Model.register(workspace, ".", "all").download(str(tmp_path / "out")))
+    assert {file.name for file in path.iterdir()} == {"model.pkl", "net", "score.py"}
+
+
 def test_existing_files_are_replaced_only_when_asked(workspace: Workspace, tmp_path: Path) -> None:
     model = Model.register(workspace, "model.pkl", "m")
     target = Path(model.download(str(tmp_path)))
