@@ -75,9 +75,11 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'fnpack' has no attribute '{name}'")
-    value = getattr(importlib.import_module(f"fnpack.sdk.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # for a type checker it would make every misspelt name one of the package's
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULES:
+            raise AttributeError(f"module 'fnpack' has no attribute '{name}'")
+        value = getattr(importlib.import_module(f"fnpack.sdk.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value

@@ -103,7 +103,7 @@ def test_bad_input_gets_a_clear_error_and_leaves_nothing_behind(path: Path, fnpa
     assert ended.code == case.code
     assert ended.stdout == ""
 
-    subcommand = 2 if arguments[0] == "host" else 1
+    subcommand = 2 if arguments[0] in ("host", "model") else 1
     as_json = fnpack(*arguments[:subcommand], "--json", *arguments[subcommand:], settings=settings)
     assert as_json.code == case.code
     error = as_json.error

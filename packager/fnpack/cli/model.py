@@ -181,7 +181,7 @@ def list_command(  # noqa: PLR0917 - click passes them by name
 @_common
 def show(model_id: str, url: str | None, as_json: bool, debug: bool) -> None:
     """Print all that is known about a model, by default about its latest version."""
-    record = _get(_registry(url), _reference(model_id))
+    _, record = _find(url, model_id)
     terminal = Terminal(as_json=as_json, debug=debug)
     facts = _facts(record)
     terminal.result({"model": facts})
@@ -217,8 +217,7 @@ def download(  # noqa: PLR0917 - click passes them by name
     from fnpack.models.download import download as copy
 
     terminal = Terminal(as_json=as_json, debug=debug)
-    registry = _registry(url)
-    record = _get(registry, _reference(model_id))
+    registry, record = _find(url, model_id)
     path = copy(registry, record, target_dir, exist_ok=exist_ok, progress=terminal.progress)
     terminal.result({"path": str(path), "model": _facts(record), "seconds": round(terminal.elapsed_s, 3)})
     terminal.data(str(path))
@@ -244,8 +243,7 @@ def tag(  # noqa: PLR0917 - click passes them by name
     added = _pairs(tags, "KEY=VALUE")
     if not added and not removed:
         raise click.UsageError("give a tag to set (KEY=VALUE) or to remove (--remove KEY)")
-    registry = _registry(url)
-    record = _get(registry, _reference(model_id))
+    registry, record = _find(url, model_id)
 
     def retag(old: ModelRecord) -> ModelRecord:
         kept = {key: value for key, value in old.facts.tags.items() if key not in removed}
@@ -270,7 +268,8 @@ def delete(model_id: str, force: bool, url: str | None, as_json: bool, debug: bo
     wanted = _reference(model_id)
     if wanted.version is None:
         raise click.UsageError(f"say which version, as in {wanted.name}:1")
-    _registry(url).delete(wanted.name, wanted.version, force=force)
+    registry, record = _find(url, model_id)
+    registry.delete(record.name, record.version, force=force)
     terminal = Terminal(as_json=as_json, debug=debug)
     terminal.result({"deleted": model_id})
     terminal.say(f"deleted {model_id}")
@@ -303,14 +302,21 @@ def _registry(url: str | None) -> ModelRegistry:
     return found
 
 
+def _find(url: str | None, model_id: str) -> tuple[ModelRegistry, ModelRecord]:
+    """The model and its registry. Looking makes no registry where there is none."""
+    from fnpack.models.errors import not_found
+
+    wanted = _reference(model_id)
+    registry = _registry_if_any(url)
+    if registry is None:
+        raise not_found(model_id)
+    return registry, registry.get(wanted.name, wanted.version)
+
+
 def _registry_if_any(url: str | None) -> ModelRegistry | None:
     from fnpack.models.opened import registry_near
 
     return registry_near(Path(), url)
-
-
-def _get(registry: ModelRegistry, wanted: Reference) -> ModelRecord:
-    return registry.get(wanted.name, wanted.version)
 
 
 def _reference(text: str) -> Reference:

@@ -98,10 +98,11 @@ def _dumped(notebook: dict[str, object], text: str) -> str:
     forms: Sequence[tuple[int | str | None, bool]] = [
         (indent, ascii_only) for indent in (1, 2, 4, "\t", None) for ascii_only in (False, True)
     ]
-    end = text[len(text.rstrip("\r\n")) :]
+    plain = text.replace("\r\n", "\n")
+    end = plain[len(plain.rstrip("\n")) :]
     old = json.loads(text)
     for indent, ascii_only in forms:
-        if json.dumps(old, indent=indent, ensure_ascii=ascii_only) + end == text.replace("\r\n", "\n"):
+        if json.dumps(old, indent=indent, ensure_ascii=ascii_only) + end == plain:
             written = json.dumps(notebook, indent=indent, ensure_ascii=ascii_only) + end
             return written.replace("\n", "\r\n") if "\r\n" in text else written
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"

@@ -201,8 +201,8 @@ def _unmoved_imports(tree: ast.Module) -> Iterator[str]:
 
 def _moved_module(module: str) -> str | None:
     """What a whole module is now; None for one of which only some names are elsewhere."""
-    target = MODULES.get(module, ("", ()))[0]
-    return target if target.removeprefix("fnpack") in module else None
+    target = MODULES[module][0] if module in MODULES else None
+    return target if target is not None and target.removeprefix("fnpack") in module else None
 
 
 def _members(piece: Piece) -> None:

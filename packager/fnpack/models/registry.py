@@ -13,6 +13,7 @@ from fnpack.exceptions import ModelPathNotFoundException
 from fnpack.models.errors import ModelArgumentError
 from fnpack.models.record import ModelFacts, ModelRecord
 from fnpack.progress import Progress, ignore
+from fnpack.workspace_folder import FOLDER
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-._]{0,254}")
 NAME_RULE = "a model's name has 1 to 255 letters, digits, `-`, `_` and `.`, a letter or digit first"
@@ -84,13 +85,16 @@ class ModelRegistry(Protocol):
 def source_files(draft: Draft) -> list[SourceFile]:
     """The draft's files in a fixed order, checked. Raises ModelArgumentError or ModelPathNotFoundException."""
     from fnpack.app.tree import model_files
+    from fnpack.config.suggest import names_near
 
     check_name(draft.name)
     check_facts(draft.facts)
     path = draft.path.absolute()
     if not path.exists():
+        near = names_near(path)
         raise ModelPathNotFoundException(
-            f"there is no model at {draft.path}", hint="give the path of a file or folder that exists"
+            f"there is no model at {draft.path}" + (f"; {near}" if near else ""),
+            hint="give the path of a file or folder that exists",
         )
     entry = path.name if path.name not in ("", "..") else path.resolve().name
     if path.is_file():
@@ -100,6 +104,7 @@ def source_files(draft: Draft) -> list[SourceFile]:
     files = [
         SourceFile(found.source, (PurePosixPath(entry) / found.relative).as_posix())
         for found in model_files(path)
+        if FOLDER not in found.relative.parts  # a workspace is no part of a model
     ]
     if draft.child_paths is not None:
         files = _children(files, entry, draft)

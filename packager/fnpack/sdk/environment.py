@@ -210,7 +210,7 @@ class Environment:
         docker["baseImageRegistry"] = without_login(self)
         text = json.dumps({**data, "python": python, "docker": docker}, indent=4)
         (folder / DEFINITION).write_text(text + "\n", "utf-8")
-        if conda is not None and self.python.conda_dependencies_file is None:
+        if self.python.conda_dependencies_file is None:
             (folder / CONDA_FILE).write_text(conda.serialize_to_string(), "utf-8")
         if dockerfile is not None:
             (folder / DOCKERFILE).write_text(dockerfile, "utf-8")

@@ -27,7 +27,7 @@ class PythonSection:
         self.interpreter_path = "python"
         self.conda_dependencies_file: str | None = None
         self.base_conda_environment: str | None = None
-        self.conda_dependencies: CondaDependencies | None = CondaDependencies()
+        self.conda_dependencies = CondaDependencies()
 
     def _to_json(self) -> dict[str, object]:
         inline = self.conda_dependencies
@@ -37,7 +37,7 @@ class PythonSection:
             "interpreterPath": self.interpreter_path,
             "condaDependenciesFile": self.conda_dependencies_file,
             "baseCondaEnvironment": self.base_conda_environment,
-            "condaDependencies": None if inline is None or only_file else inline.as_dict(),
+            "condaDependencies": None if only_file else inline.as_dict(),
         }
 
     def _read(self, data: Json) -> None:

@@ -190,6 +190,7 @@ class Service:
         try:
             with urllib.request.urlopen(request) as response:  # noqa: S310
                 text: str = response.read().decode(errors="replace")
+                is_text = response.headers.get_content_type() == "text/plain"
         except urllib.error.HTTPError as error:
             with error:
                 content = error.read().decode(errors="replace")
@@ -202,7 +203,8 @@ class Service:
         except OSError as error:
             raise ScoringFailed(f"the service `{self.name}` does not answer: {error}") from error
         try:
-            return json.loads(text)
+            # A script's text stays text, whatever is in it: SDK v1 gave it encoded and decoded once.
+            return text if is_text else json.loads(text)
         except ValueError:
             return text
 

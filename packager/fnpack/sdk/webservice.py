@@ -68,13 +68,6 @@ class Webservice:
         made: LocalWebservice = super().__new__(LocalWebservice)
         return made
 
-    def __init__(self, workspace: Workspace, name: str, must_exist: bool = True) -> None:
-        self.workspace, self.name = workspace, name
-        self._service = Service(workspace, name)
-        self._deleted = False
-        if must_exist and not self._service.exists:
-            raise WebserviceNotFound(name)
-
     @staticmethod
     def list(
         workspace: Workspace,
@@ -113,12 +106,6 @@ class Webservice:
         """Not carried over: an image is run by docker or a platform."""
         not_carried_over("Webservice.deploy_from_image", DEPLOY)
 
-    def _uses(self, model_name: str | None, model_id: str | None) -> bool:
-        ids = [model for model in self._service.facts.models if ":" in model]
-        return (model_id is None or model_id in ids) and (
-            model_name is None or model_name in [model.rpartition(":")[0] for model in ids]
-        )
-
 
 class LocalWebservice(Webservice):
     """A service on this machine, at 127.0.0.1. It goes on after the script that started it has ended."""
@@ -128,6 +115,13 @@ class LocalWebservice(Webservice):
     STATE_FAILED = "failed"
     STATE_DELETED = "deleted"
     STATE_UNKNOWN = "unknown"
+
+    def __init__(self, workspace: Workspace, name: str, must_exist: bool = True) -> None:
+        self.workspace, self.name = workspace, name
+        self._service = Service(workspace, name)
+        self._deleted = False
+        if must_exist and not self._service.exists:
+            raise WebserviceNotFound(name)
 
     @staticmethod
     def deploy_configuration(port: int | None = None) -> LocalWebserviceDeploymentConfiguration:
@@ -277,6 +271,12 @@ class LocalWebservice(Webservice):
 
     def __repr__(self) -> str:
         return f"LocalWebservice(name={self.name!r}, state={self.state!r}, scoring_uri={self.scoring_uri!r})"
+
+    def _uses(self, model_name: str | None, model_id: str | None) -> bool:
+        ids = [model for model in self._service.facts.models if ":" in model]
+        return (model_id is None or model_id in ids) and (
+            model_name is None or model_name in [model.rpartition(":")[0] for model in ids]
+        )
 
     def _check(self, method: str, *states: str) -> None:
         state = self.state

@@ -135,8 +135,8 @@ def check(registry: ModelRegistry, writers: Writers, tmp_path: Path) -> None:
     assert not deleted & records.keys()
     for record in records.values():
         folder = registry.fetch(record, tmp_path / "out" / record.name / str(record.version))
-        digest = hashlib.sha256(b"".join((folder / file).read_bytes() for file in ("a", "b", "c")))
-        assert digest.hexdigest() == record.facts.tags["content"]
+        content = b"".join((folder / file).read_bytes() for file in ("a", "b", "c"))
+        assert hashlib.sha256(content).hexdigest() == record.facts.tags["content"]
     # A version is taken together with its model: all but the ones whose answer a kill cut off were said.
     (tmp_path / "last").write_text("x")
     given = sum(registry.register(Draft(name, tmp_path / "last")).version - 1 for name in NAMES)

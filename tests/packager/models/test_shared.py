@@ -59,7 +59,8 @@ def test_storage_that_overwrites_all_the_same_is_refused(registry, weights, monk
 
 
 def test_version_whose_answer_was_lost_is_not_registered_twice(registry, weights, monkeypatch) -> None:
-    original, lost = Storage.create, []
+    original = Storage.create
+    lost: list[str] = []
 
     def create(self, path: str, data: bytes) -> bool:
         made = original(self, path, data)

@@ -138,13 +138,14 @@ def test_azure_mls_own_environments_are_told_apart(workspace: Workspace) -> None
 
 
 def test_base_image_and_dockerfile_exclude_each_other(caplog, project: Path) -> None:
-    made = Environment("e")
-    made.docker.base_image = "x"
     (project / "Dockerfile").write_text("FROM y\n")
-    made.docker.base_dockerfile = "Dockerfile"
-    assert (made.docker.base_image, made.docker.base_dockerfile) == (None, "FROM y\n")
-    made.docker.base_image = "z"
-    assert made.docker.base_dockerfile is None
+    docker = Environment("e").docker
+    given = lambda: (docker.base_image, docker.base_dockerfile)  # noqa: E731
+    docker.base_image = "x"
+    docker.base_dockerfile = "Dockerfile"
+    assert given() == (None, "FROM y\n")
+    docker.base_image = "z"
+    assert given() == ("z", None)
     assert "base_image is removed" in caplog.text
 
 

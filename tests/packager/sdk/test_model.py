@@ -25,30 +25,28 @@ def test_registering_says_so_and_gives_all_attributes(workspace: Workspace, caps
     assert model.resource_configuration.memory_in_gb == 0.5
     assert model.workspace is workspace
     assert model.created_time.tzinfo is not None
-    assert set(model.serialize()) == set(
-        [
-            "createdTime",
-            "createdBy",
-            "description",
-            "id",
-            "mimeType",
-            "name",
-            "framework",
-            "frameworkVersion",
-            "tags",
-            "properties",
-            "unpack",
-            "url",
-            "version",
-            "experimentName",
-            "runId",
-            "runDetails",
-            "datasets",
-            "resourceConfiguration",
-            "sampleInputDatasetId",
-            "sampleOutputDatasetId",
-        ]
-    )
+    assert set(model.serialize()) == {
+        "createdTime",
+        "createdBy",
+        "description",
+        "id",
+        "mimeType",
+        "name",
+        "framework",
+        "frameworkVersion",
+        "tags",
+        "properties",
+        "unpack",
+        "url",
+        "version",
+        "experimentName",
+        "runId",
+        "runDetails",
+        "datasets",
+        "resourceConfiguration",
+        "sampleInputDatasetId",
+        "sampleOutputDatasetId",
+    }
 
 
 def test_getter_takes_id_then_version_then_the_newest_that_fits(workspace: Workspace) -> None:
@@ -100,6 +98,12 @@ def test_folder_and_child_paths_keep_the_folders_name(workspace: Workspace, tmp_
         assert found == expected
 
 
+def test_the_workspace_itself_is_no_part_of_a_model(workspace: Workspace, tmp_path: Path) -> None:
+    Model.register(workspace, ".", "all")
+    path = Path(Model.register(workspace, ".", "all").download(str(tmp_path / "out")))
+    assert {file.name for file in path.iterdir()} == {"model.pkl", "net", "score.py"}
+
+
 def test_existing_files_are_replaced_only_when_asked(workspace: Workspace, tmp_path: Path) -> None:
     model = Model.register(workspace, "model.pkl", "m")
     target = Path(model.download(str(tmp_path)))
@@ -124,9 +128,9 @@ def test_tags_change_and_properties_do_not(workspace: Workspace) -> None:
     assert Model(workspace, "m").tags == {"a": "2", "c": "3"}
     model.update(tags={"only": "1"}, description="new")
     assert (Model(workspace, "m").tags, Model(workspace, "m").description) == ({"only": "1"}, "new")
-    for wrong in ([], {"a": 1}, None):
+    for wrong in (["a"], {"a": 1}):
         with pytest.raises(WebserviceException):
-            Model.register(workspace, "model.pkl", "m").add_tags(wrong or ["a"])  # type: ignore[arg-type]
+            model.add_tags(wrong)  # type: ignore[arg-type]
     with pytest.raises(WebserviceException, match="must be a list"):
         model.remove_tags("a")
 
