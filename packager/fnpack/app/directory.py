@@ -63,7 +63,7 @@ def write_app(
     target = target.absolute()
     check_target(target, marker=MARKER)
     script = check_entry_script(spec.entry_script)
-    built = functions(spec.triggers, script)
+    built = functions(spec.triggers, script, spec.outputs)
     _check_source_directory(spec, built)
     _check_models(spec.models)
     _check_variables(spec.environment.variables)
