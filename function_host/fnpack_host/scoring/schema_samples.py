@@ -19,7 +19,8 @@ _SCALARS: tuple[tuple[type, Schema], ...] = (
     (dt.date, {"type": "string", "format": "date"}),
     (dt.time, {"type": "string", "format": "time"}),
 )
-ANY: Schema = {}
+ANY: Schema = {}  # samples of different types
+UNKNOWN: Schema = {}  # no sample but None; told from ANY by identity
 
 
 def schema_of(value: object) -> tuple[Schema, object]:
@@ -34,7 +35,7 @@ def schema_of(value: object) -> tuple[Schema, object]:
         case list() | tuple() | range():
             return _of_array(value)
         case None:
-            return ANY, None
+            return UNKNOWN, None
         case bytes() | bytearray():
             return dict(_SCALARS[4][1]), base64.b64encode(value).decode()
         case dt.datetime() | dt.time():
@@ -75,26 +76,35 @@ def _of_object(sample: dict[object, object]) -> tuple[Schema, object]:
 
 def _of_array(sample: Iterable[object]) -> tuple[Schema, object]:
     pairs = [schema_of(value) for value in sample]
-    items: Schema = ANY
-    for schema, example in pairs:
-        if example is not None:
-            items = _common(items, schema) if items != ANY else schema
-            if items == ANY:
-                break
+    items = UNKNOWN
+    for schema, _ in pairs:
+        items = _common(items, schema)
     return {"type": "array", "items": items}, [example for _, example in pairs]
 
 
 def _common(one: Schema, other: Schema) -> Schema:
     """What two samples of one thing have in common; ANY where they are of different types."""
+    if one is UNKNOWN or other is UNKNOWN:
+        return one if other is UNKNOWN else other
     kinds = {one.get("type"), other.get("type")}
     if kinds == {"integer", "number"}:
         return {"type": "number", "format": "double"}
-    if kinds != {"object"}:
-        return one if len(kinds) == 1 else ANY
+    if len(kinds) > 1 or ANY in (one, other):
+        return ANY
+    match one.get("type"):
+        case "array":
+            pair = (cast("Schema", each.get("items", UNKNOWN)) for each in (one, other))
+            return {**one, "items": _common(*pair)}
+        case "object":
+            return _common_object(one, other)
+    return one
+
+
+def _common_object(one: Schema, other: Schema) -> Schema:
     first, second = (cast("dict[str, Schema]", each.get("properties", {})) for each in (one, other))
-    properties: dict[str, Schema] = {}
-    for name in {**first, **second}:
-        mine, theirs = first.get(name, ANY), second.get(name, ANY)
-        properties[name] = _common(mine, theirs) if mine and theirs else mine or theirs
-    required = [name for name in properties if name in first and name in second]
+    properties = {
+        name: _common(first.get(name, UNKNOWN), second.get(name, UNKNOWN)) for name in {**first, **second}
+    }
+    needed = cast("list[str]", other.get("required", []))
+    required = [name for name in cast("list[str]", one.get("required", [])) if name in needed]
     return {"type": "object", **({"required": required} if required else {}), "properties": properties}

@@ -109,8 +109,10 @@ class NumpyParameterType(AbstractParameterType):
             items = {"type": "array", "items": items}
             if self.enforce_shape:
                 items |= {"minItems": size, "maxItems": size}
+        # An empty list has no second dimension.
+        least = {"minItems": 1} if self.enforce_shape and len(shape) > 1 else {}
         example = _array_example(self.sample_input)
-        return {"type": "array", "items": items, "format": "numpy.ndarray", "example": example}
+        return {"type": "array", "items": items, **least, "format": "numpy.ndarray", "example": example}
 
 
 class PandasParameterType(AbstractParameterType):
@@ -155,13 +157,16 @@ class PandasParameterType(AbstractParameterType):
         return frame
 
     def input_to_swagger(self) -> Schema:
-        """The schema of the frame as `orient` writes it."""
+        """The schema of the frame as `orient` writes it; for records, the number of columns where it is enforced."""
         text = self.sample_input.to_json(orient=self.orient, date_format="iso")
         schema, example = schema_of(json.loads(text))
         for column, kind in self.sample_input.dtypes.items():
             name = next((name for name in ("datetime", "timedelta") if str(kind).startswith(name)), "")
             for place in _column_schemas(schema, self.orient, str(column)) if name else ():
                 place["format"] = "date-time" if name == "datetime" else name
+        if self.orient == "records" and self.enforce_shape:
+            cast("Schema", schema["items"])["additionalProperties"] = False
+            schema["minItems"] = 1
         return {**schema, "format": f"pandas.DataFrame:{self.orient}", "example": example}
 
 

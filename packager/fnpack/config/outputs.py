@@ -11,8 +11,17 @@ from fnpack.config.blob_paths import check_blob_paths, fault_of_output_path
 from fnpack.config.problems import Problems
 from fnpack.config.project import RawSettings
 from fnpack.config.suggest import did_you_mean_or_list
-from fnpack.spec import DEFAULT_CONNECTION, BlobTrigger, HttpTrigger, Output, Trigger
+from fnpack.spec import (
+    DEFAULT_BUS_CONNECTION,
+    DEFAULT_CONNECTION,
+    BlobTrigger,
+    Output,
+    ServiceBusQueueTrigger,
+    ServiceBusTopicTrigger,
+    Trigger,
+)
 
+STATE_CONNECTION = "AzureWebJobsStorage"
 _FORM = re.compile(r"(?P<name>[^=:]+)=(?P<kind>[^:]+):(?P<target>.+)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,126}")
 _TAKEN = (
@@ -24,18 +33,17 @@ _TAKEN = (
     "fnpack_scoring",
     "result",
     "request",
-)  # in generated functions
+)  # in the functions made
 _ENTITY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,258}[A-Za-z0-9_])?")
 _STORAGE_QUEUE = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}")
 _SETTING = re.compile(r"%[^%]+%")  # replaced by the host when it starts
 
 
 def complete_outputs(raw: RawSettings, triggers: Sequence[Trigger], problems: Problems) -> tuple[Output, ...]:
-    """The outputs, which use the triggers' connection. Notes every problem."""
+    """The outputs, with the connection of a trigger of their service where there is one. Notes every problem."""
     setting = raw.get("output")
     if setting is None or not isinstance(setting.value, tuple):
         return ()
-    connection = next((t.connection for t in triggers if not isinstance(t, HttpTrigger)), DEFAULT_CONNECTION)
     inputs = [t.input_path for t in triggers if isinstance(t, BlobTrigger)]
     found: list[Output] = []
     for text in setting.value:
@@ -59,8 +67,18 @@ def complete_outputs(raw: RawSettings, triggers: Sequence[Trigger], problems: Pr
             )
         elif fault := _fault(kind, target):
             problems.add(setting.source, f"output `{name}`: {fault}")
-        found.append(Output(name, kind, target, connection))
+        found.append(Output(name, kind, target, _connection(kind, triggers)))
     return tuple(found)
+
+
+def _connection(kind: str, triggers: Sequence[Trigger]) -> str:
+    blobs = [t.connection for t in triggers if isinstance(t, BlobTrigger)]
+    buses = [t.connection for t in triggers if isinstance(t, ServiceBusQueueTrigger | ServiceBusTopicTrigger)]
+    if kind.startswith("service_bus"):
+        return buses[0] if buses else DEFAULT_BUS_CONNECTION
+    if blobs:
+        return blobs[0]
+    return STATE_CONNECTION if buses else DEFAULT_CONNECTION  # theirs is no storage account
 
 
 def _fault(kind: str, target: str) -> str:
