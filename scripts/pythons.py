@@ -18,7 +18,7 @@ from setup import REQUIREMENTS, ROOT, SUPPORTED, TOOLS, UV, digest, uv_environme
 # for --ends: what depends on the Python, with fewer random examples
 QUICK = ["--ignore=tests/repository", "--ignore=tests/cli", "--hypothesis-profile=quick"]
 MINORS = range(SUPPORTED[0][1], SUPPORTED[1][1] + 1)
-WITHOUT_SERVICES = "not azurite and not registry and not docker"
+WITHOUT_SERVICES = "not azurite and not registry and not docker and not browser"
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
+from browser import Browser
 from hypothesis import settings
 
 from base_image import docker_engine as open_docker_engine
@@ -28,7 +29,7 @@ from services import Azurite, Registry, UnavailableError
 if TYPE_CHECKING:
     from docker import DockerClient
 
-pytest_plugins = ("dev_process", "host_process")
+pytest_plugins = ("dev_process", "host_process", "scoring_apps")
 
 settings.register_profile("quick", max_examples=10)
 T = TypeVar("T")
@@ -36,6 +37,7 @@ NEEDS = {
     "azurite": {"azurite", "azurite_factory"},
     "registry": {"registry", "registry_factory"},
     "docker": {"docker_engine", "debian_base"},
+    "browser": {"browser"},
 }
 
 
@@ -134,6 +136,16 @@ def debian_base(docker_engine: DockerClient) -> str:
             return ensure(docker_engine)
         except UnavailableError as reason:
             missing(reason)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium that reaches this machine alone."""
+    try:
+        with Browser() as running:
+            yield running
+    except UnavailableError as reason:
+        missing(reason)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from fnpack.app.directory import write_app
-from fnpack.spec import AppSpec, Environment, HttpTrigger, ModelSource, Trigger
+from fnpack.spec import AppSpec, Environment, HttpTrigger, ModelSource, Output, Trigger
 
 WriteApp = Callable[..., Path]
 READY = re.compile(r"is ready on (http://\S+)")
@@ -35,15 +35,15 @@ def scoring_app(tmp_path: Path) -> WriteApp:
         triggers: Sequence[Trigger] = (HttpTrigger("anonymous"),),
         models: Sequence[ModelSource] = (),
         variables: Mapping[str, str] | None = None,
+        outputs: Sequence[Output] = (),
         name: str = "app",
     ) -> Path:
         source = tmp_path / f"{name}-source" / "score.py"
         source.parent.mkdir(exist_ok=True)
         source.write_text(script, "utf-8")
         environment = Environment(variables=variables or {})
-        return write_app(
-            AppSpec(source, None, tuple(models), tuple(triggers), environment), tmp_path / name, lock_text=""
-        ).path
+        spec = AppSpec(source, None, tuple(models), tuple(triggers), environment, tuple(outputs))
+        return write_app(spec, tmp_path / name, lock_text="").path
 
     return write
 

@@ -117,7 +117,12 @@ class Host:
         from fnpack_host.http.assembly import assemble
 
         self._http = await assemble(
-            self.app, self._invoker, self, enforce_keys=options.enforce_keys, sinks=self._sinks
+            self.app,
+            self._invoker,
+            self,
+            enforce_keys=options.enforce_keys,
+            sinks=self._sinks,
+            scoring=_mapping(self._pool.started_facts.get("scoring")),
         )
         for name, error in self._http.errors.items():
             log.error("function %s cannot be called: %s", name, error)
@@ -270,7 +275,15 @@ class Host:
         return {**os.environ, **self.app.settings, **extra}
 
     def _worker_count(self) -> int:
-        return self.app.settings.whole_number("FUNCTIONS_WORKER_PROCESS_COUNT", 1, 1, 10)
+        settings = self.app.settings
+        is_scoring = any(function.is_scoring for function in self.app.functions)
+        # WORKER_COUNT is SDK v1's name; Azure's own wins.
+        default = settings.whole_number("WORKER_COUNT", 1, 1, 10) if is_scoring else 1
+        return settings.whole_number("FUNCTIONS_WORKER_PROCESS_COUNT", default, 1, 10)
 
     def _timeout_s(self) -> float | None:
         return self.app.host_json.seconds("functionTimeout", DEFAULT_TIMEOUT_S)
+
+
+def _mapping(facts: object) -> Mapping[str, object]:
+    return facts if isinstance(facts, dict) else {}

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fnpack_host.app.function_app import Function
@@ -37,6 +37,7 @@ class HttpCall:
     body: bytes | memoryview  # a large one is a view of a file
     params: Mapping[str, str] = field(default_factory=dict)  # route values
     query: Mapping[str, str] | None = None  # None: what the URL says
+    text_as_json: bool = False  # an entry script's text is encoded as JSON, as SDK v1 did
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class Invoker:
                 frame = await self._pool.call(
                     function.name, _scoring_facts(function, invocation, call), call.body
                 )
+                if "outputs" in frame.facts:
+                    frame = await self._write_beside_answer(function, frame, call)
             else:
                 frame = await self._answer(function, invocation, call)
         except (InvocationError, WorkerLost) as error:
@@ -77,6 +80,16 @@ class Invoker:
             raise
         _log_end(function, invocation, f"{call.method} request -> {frame.facts.get('status')}", started, None)
         return frame
+
+    async def openapi(self, function: Function, version: str, *, has_keys: bool) -> Frame:
+        """The API document of a scoring function, of a version of OpenAPI. Raises InvocationError or WorkerLost."""
+        facts = {
+            "function": function.name,
+            "invocation": new_invocation_id(),
+            "openapi": version,
+            "has_keys": has_keys,
+        }
+        return await self._pool.call(function.name, facts, b"")
 
     async def deliver(self, function: Function, event: Event, retry: Retry | None = None) -> None:
         """Run a function for a blob, message or timer and return once its outputs are durable.
@@ -156,16 +169,59 @@ class Invoker:
             for value in unpack(frame.facts.get("outputs"), frame.payload)
             if value.name in outputs
         ]
-        results = await asyncio.gather(*writes, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return [str(result) for result in results]
+        return await _all(writes)
 
     async def _write_scored(self, function: Function, frame: Frame, data: Mapping[str, Json]) -> str:
-        for output in self._wiring.outputs.get(function.name, {}).values():
-            return await output.write(frame.payload, data, content_type=str(frame.facts.get("type", "")))
-        return ""
+        """Write what an entry script gave: its result to the first output, what it named to the others."""
+        outputs = self._wiring.outputs.get(function.name, {})
+        if "outputs" not in frame.facts:
+            for output in outputs.values():
+                return await output.write(frame.payload, data, content_type=str(frame.facts.get("type", "")))
+            return ""
+        first = next(iter(outputs), "")
+        main = {first: rest_of(frame.facts["outputs"], frame.payload)} if first else {}
+        return ", ".join(await self._write_named(function, frame, data, main))
+
+    async def _write_beside_answer(self, function: Function, frame: Frame, call: HttpCall) -> Frame:
+        """Write the outputs that an entry script named; returns the frame of the answer alone."""
+        query = query_values(call.url) if call.query is None else call.query
+        data = http_data(query, call.headers, call.params, call.body)
+        try:
+            await self._write_named(function, frame, data, {})
+        except FnpackError as error:
+            raise InvocationError(str(error)) from error
+        return Frame(frame.kind, frame.id, frame.facts, rest_of(frame.facts["outputs"], frame.payload))
+
+    async def _write_named(
+        self, function: Function, frame: Frame, data: Mapping[str, Json], main: Mapping[str, bytes]
+    ) -> list[str]:
+        outputs = self._wiring.outputs.get(function.name, {})
+        named = {value.name: value.data for value in unpack(frame.facts["outputs"], frame.payload)}
+        free = [name for name in outputs if name not in main]
+        for name in named:
+            if name not in free:
+                has = ", ".join(f"`{one}`" for one in free) or "none"
+                raise InvocationError(
+                    f"the entry script gave the output `{name}`; beside the result there is {has}"
+                )
+        types = frame.facts.get("types")
+        types = {**(types if isinstance(types, dict) else {}), **dict.fromkeys(main, frame.facts.get("type"))}
+        # As text, a JSON array would be taken apart: an output of an entry script is one message.
+        types |= {binding.name: BYTES for binding in function.outputs if binding.type == "queue"}
+        writes = [
+            outputs[name].write(content, data, content_type=str(types.get(name) or ""))
+            for name, content in {**main, **named}.items()
+        ]
+        return await _all(writes)
+
+
+async def _all(writes: Iterable[Awaitable[str]]) -> list[str]:
+    """Wait for all; raises what the first that failed raised."""
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [str(result) for result in results]
 
 
 def new_invocation_id() -> str:
@@ -179,13 +235,16 @@ def new_invocation_id() -> str:
 
 
 def _scoring_facts(function: Function, invocation: str, call: HttpCall) -> dict[str, object]:
-    return {
+    facts: dict[str, object] = {
         "function": function.name,
         "invocation": invocation,
         "method": call.method,
         "url": call.url,
         "headers": call.headers,
     }
+    if call.text_as_json:
+        facts["text_as_json"] = True
+    return facts
 
 
 def _log_end(function: Function, invocation: str, what: str, started: float, failure: str | None) -> None:

@@ -66,6 +66,19 @@ Trigger = HttpTrigger | BlobTrigger | ServiceBusQueueTrigger | ServiceBusTopicTr
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """An output beside the result, which the entry script names: `Outputs(result, NAME=...)`.
+
+    `kind` is blob, queue, service_bus_queue or service_bus_topic; `target` a blob path, or a queue's or topic's name.
+    """
+
+    name: str
+    kind: str
+    target: str
+    connection: str = DEFAULT_CONNECTION
+
+
+@dataclass(frozen=True, slots=True)
 class RegistryLogin:
     """Credentials of the base image's registry. Never printed: `repr` leaves the password out."""
 
@@ -114,3 +127,4 @@ class AppSpec:
     models: tuple[ModelSource, ...]
     triggers: tuple[Trigger, ...]
     environment: Environment
+    outputs: tuple[Output, ...] = ()  # every function has them

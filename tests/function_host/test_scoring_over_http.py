@@ -328,7 +328,7 @@ def test_get_passes_the_query_as_json(scoring_app, start_host):
 
 def test_home_page_status_and_unknown_paths(scoring_app, start_host):
     host = start_host(scoring_app(ECHO))
-    assert b"up and running" in host.call("/", None)[1]
+    assert host.call("/", None)[1] == b"Healthy"
     assert host.call("/admin/host/ping", None)[0] == 200
     status = json.loads(host.call("/admin/host/status", None)[1])
     assert (status["state"], status["errors"]) == ("Running", [])

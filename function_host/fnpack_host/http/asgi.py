@@ -48,7 +48,9 @@ async def reply_facts(send: Send, facts: Mapping[str, object], body: bytes) -> N
         raw.append((b"content-type", _content_type(str(facts["type"]))))
     extra, cookies = facts.get("headers"), facts.get("cookies")
     if isinstance(extra, dict):
-        raw += [(name, _value(value)) for key, value in extra.items() if (name := _name(key))]
+        for key, value in extra.items():
+            if name := _name(key):
+                raw += [(name, _value(one)) for one in (value if isinstance(value, list) else (value,))]
     if isinstance(cookies, list):
         raw += [(b"set-cookie", _value(cookie)) for cookie in cookies]
     await send({"type": "http.response.start", "status": status, "headers": raw})

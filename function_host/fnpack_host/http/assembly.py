@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from fnpack_host.app.function_app import FunctionApp
 from fnpack_host.http.admin import Admin
 from fnpack_host.http.control import HostControl
+from fnpack_host.http.cors import Cors
 from fnpack_host.http.front import Area, Front
 from fnpack_host.http.home import Home
 from fnpack_host.http.key_ring import KeyRing
 from fnpack_host.http.key_stores import KeyStoreError, key_store
 from fnpack_host.http.keys import KeyStore
 from fnpack_host.http.options import HttpOptions
-from fnpack_host.http.routes import Routes
+from fnpack_host.http.routes import NO_VALUES, Match, Routes
+from fnpack_host.http.scoring_surface import ScoringSurface
 from fnpack_host.http.webhooks import BLOBS_KEY, Webhooks
 from fnpack_host.invoker import Invoker
 from fnpack_triggers.base import EventGridSink
@@ -45,8 +47,11 @@ async def assemble(
     *,
     enforce_keys: bool,
     sinks: Callable[[], Mapping[str, EventGridSink]],
+    scoring: Mapping[str, object],
 ) -> HttpSide:
     """Make the HTTP side of `app`. `sinks` gives its Event Grid blob triggers, by function name.
+
+    `scoring` is what the worker has said of the entry script (fnpack_scoring.facts); empty where there is none.
 
     Raises HostJsonError, and KeyStoreError where functions ask for keys and there is no place for them.
     """
@@ -57,7 +62,17 @@ async def assemble(
     admin = Admin(app, keys, control, options.route_prefix)
     areas: dict[str, Area] = {"/admin/": admin, "/runtime/webhooks/": Webhooks(keys, sinks)}
     home = Home(is_hidden=app.settings.flag("AzureWebJobsDisableHomepage"))
-    return HttpSide(Front(routes, invoker, keys, options, areas=areas, home=home), keys, routes.errors)
+    surface = _surface(routes, invoker, scoring)
+    origins = scoring.get("cors_origins")
+    cors = Cors(map(str, origins)) if surface is not None and isinstance(origins, list) and origins else None
+    front = Front(routes, invoker, keys, options, areas=areas, home=home, scoring=surface, cors=cors)
+    return HttpSide(front, keys, routes.errors)
+
+
+def _surface(routes: Routes, invoker: Invoker, facts: Mapping[str, object]) -> ScoringSurface | None:
+    """SDK v1's routes, for the first HTTP function whose entry script is loaded."""
+    scored = [route for route in routes.all() if route.function.is_scoring and route.function.error is None]
+    return ScoringSurface(Match(scored[0], NO_VALUES), invoker, facts) if scored and facts else None
 
 
 async def _keys(app: FunctionApp, routes: Routes, *, ask: bool) -> KeyRing:

@@ -11,8 +11,9 @@ import logging
 from collections.abc import Mapping
 from typing import Protocol
 
-from fnpack_host.http.asgi import TEXT, Message, RawHeaders, Receive, Send, reply, reply_facts, with_headers
+from fnpack_host.http.asgi import TEXT, Message, RawHeaders, Receive, Send, reply, with_headers
 from fnpack_host.http.body import BodyTooLarge, ClientGone, read_body
+from fnpack_host.http.cors import Cors
 from fnpack_host.http.gate import RequestGate
 from fnpack_host.http.key_ring import KeyRing
 from fnpack_host.http.options import HttpOptions
@@ -25,12 +26,15 @@ from fnpack_host.http.request import (
     url_of,
 )
 from fnpack_host.http.routes import Match, Routes
+from fnpack_host.http.scoring_surface import ScoringSurface
+from fnpack_host.http.style import AZURE, AnswerStyle
 from fnpack_host.invoker import HttpCall, Invoker
 from fnpack_host.workers.process import InvocationError, WorkerLost
 
 log = logging.getLogger("fnpack.host.http")
 
 KEY_HEADER = b"x-functions-key"
+BEARER = b"bearer "
 LINGER_S = 5.0
 MAX_KNOWN = 1000
 
@@ -46,6 +50,7 @@ class Front:
     """The host's HTTP side. `ready` turns true once workers and listeners are up; until then functions answer 503.
 
     `keys` is None where access is open to all. `areas` (`/admin/`, ...) come before functions, the home page after.
+    `scoring` is there for an app with an HTTP entry script, `cors` where other sites' pages may call it.
     """
 
     def __init__(
@@ -57,9 +62,11 @@ class Front:
         *,
         areas: Mapping[str, Area],
         home: Area,
+        scoring: ScoringSurface | None = None,
+        cors: Cors | None = None,
     ) -> None:
         self._routes, self._invoker, self._keys, self._options = routes, invoker, keys, options
-        self._areas, self._home = areas, home
+        self._areas, self._home, self._scoring, self._cors = areas, home, scoring, cors
         self._known: dict[
             tuple[str, bytes], Match
         ] = {}  # what was found before, where there are no route values
@@ -73,10 +80,14 @@ class Front:
             return
         if self._options.custom_headers or self._options.hsts is not None:
             send = with_headers(send, self._added_headers(scope))
+        if self._cors is not None:
+            if await self._cors.answer_preflight(scope, send):
+                return
+            send = self._cors.allow(scope, send)
         try:
             known = self._known.get((scope["method"], scope["raw_path"]))
             if known is not None:
-                await self._function(known, scope, receive, send)
+                await self.call(known, scope, receive, send, AZURE)
             else:
                 await self._look_up(scope, receive, send)
         except BadRequest as error:
@@ -94,10 +105,12 @@ class Front:
             await area.answer(path, scope, receive, send)
             return
         match = self._routes.find(scope["method"], path)
-        if match is not None:
+        if self._scoring is not None and self._scoring.takes(path, match):
+            await self._scoring.answer(path, scope, receive, send, self)
+        elif match is not None:
             if not match.values and len(self._known) < MAX_KNOWN:
                 self._known[scope["method"], raw_path] = match
-            await self._function(match, scope, receive, send)
+            await self.call(match, scope, receive, send, AZURE)
         elif path == "/":
             await self._home.answer(path, scope, receive, send)
         else:
@@ -107,44 +120,52 @@ class Front:
         folded = path.lower()
         return next((area for prefix, area in self._areas.items() if folded.startswith(prefix)), None)
 
-    async def _function(self, match: Match, scope: Message, receive: Receive, send: Send) -> None:
+    async def call(
+        self, match: Match, scope: Message, receive: Receive, send: Send, style: AnswerStyle
+    ) -> None:
+        """Check the key, wait for a place, run the function and answer (ASGI)."""
         if not self.ready:
-            await reply(send, 503, b"Function host is not running.", TEXT)
+            await style.refuse(send, 503)
             return
-        refused = self._refusal(match, scope)
+        refused = self.refusal(match, scope)
         if match.route.function.is_disabled and not await self._is_admin(scope):
-            await reply(send, 404)
+            await style.refuse(send, 404)
         elif refused:
-            await reply(send, refused)
+            await style.refuse(send, refused)
         elif not self._is_limited:
-            await self._run(match, scope, receive, send)
+            await self._run(match, scope, receive, send, style)
         elif await self._gate.enter():
             try:
-                await self._run(match, scope, receive, send)
+                await self._run(match, scope, receive, send, style)
             finally:
                 self._gate.leave()
         else:
-            await reply(send, 429)
+            await style.refuse(send, 429)
 
     async def _is_admin(self, scope: Message) -> bool:
         return self._keys is not None and await self._keys.allow_admin(given_key(scope))
 
-    def _refusal(self, match: Match, scope: Message) -> int:
+    def refusal(self, match: Match, scope: Message) -> int:
         """The status for a caller who may not call the function, or 0."""
         route = match.route
         if route.auth_level == "anonymous" or self._keys is None:
             return 0
-        allowed = self._keys.keys.allow(route.auth_level, route.function.name, given_key(scope))
-        return 0 if allowed else 401
+        given = given_key(scope)
+        if not given and route.function.is_scoring:
+            given = bearer_key(scope)
+        return 0 if self._keys.keys.allow(route.auth_level, route.function.name, given) else 401
 
-    async def _run(self, match: Match, scope: Message, receive: Receive, send: Send) -> None:
-        call = await read_call(match, scope, receive, self._options.max_body_bytes)
+    async def _run(
+        self, match: Match, scope: Message, receive: Receive, send: Send, style: AnswerStyle
+    ) -> None:
+        limit = self._options.max_body_bytes
+        call = await read_call(match, scope, receive, limit, text_as_json=style.text_as_json)
         try:
             frame = await self._invoker.answer(match.route.function, call)
         except (InvocationError, WorkerLost):
-            await reply(send, 500)  # logged by the invoker
+            await style.refuse(send, 500)  # logged by the invoker
         else:
-            await reply_facts(send, frame.facts, frame.payload)
+            await style.answer(send, frame.facts, frame.payload)
 
     def _added_headers(self, scope: Message) -> RawHeaders:
         hsts = self._options.hsts
@@ -160,7 +181,9 @@ class Front:
         return [*self._options.custom_headers, (b"strict-transport-security", hsts.value)]
 
 
-async def read_call(match: Match, scope: Message, receive: Receive, limit: int) -> HttpCall:
+async def read_call(
+    match: Match, scope: Message, receive: Receive, limit: int, *, text_as_json: bool = False
+) -> HttpCall:
     """The whole request as a function gets it. Raises BadRequest, BodyTooLarge or ClientGone."""
     headers = headers_of(scope)
     if "host" not in headers and scope["http_version"] == "1.1":
@@ -168,7 +191,7 @@ async def read_call(match: Match, scope: Message, receive: Receive, limit: int) 
     url = url_of(scope, headers.get("host", ""))
     query = query_of(scope["query_string"]) if scope["query_string"] else {}
     body = await read_body(headers.get("content-length", ""), receive, limit)
-    return HttpCall(scope["method"], url, headers, body, match.values, query)
+    return HttpCall(scope["method"], url, headers, body, match.values, query, text_as_json)
 
 
 def given_key(scope: Message) -> str:
@@ -180,6 +203,14 @@ def given_key(scope: Message) -> str:
         return ""
     query = {name.lower(): value for name, value in query_of(scope["query_string"]).items()}
     return query.get("code", "")
+
+
+def bearer_key(scope: Message) -> str:
+    """The key in `Authorization: Bearer KEY`, as clients of SDK v1 send it."""
+    for name, value in scope["headers"]:
+        if name == b"authorization" and value[: len(BEARER)].lower() == BEARER:
+            return str(value[len(BEARER) :].strip(), "latin-1")
+    return ""
 
 
 async def refuse_body(scope: Message, receive: Receive, send: Send) -> None:

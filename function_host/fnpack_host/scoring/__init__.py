@@ -6,20 +6,30 @@ code. It uses the standard library alone and reads `scoring.json` beside itself 
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
-from .entry_script import EntryScript, EntryScriptError
-from .request import BadInput, Request
-from .result import Result, ScoringError, failure, to_result
+from . import openapi as _openapi
+from .entry_script import EntryScript
+from .errors import BadInput, EntryScriptError, ScoringError, ScoringTimeout
+from .request import Request
+from .result import Outputs, Result, check_event, failure, to_result
 
 __all__ = [
     "BadInput",
     "EntryScriptError",
+    "Outputs",
     "Request",
     "Result",
     "ScoringError",
+    "deliver",
+    "facts",
     "load",
+    "openapi",
     "respond",
     "respond_async",
     "score",
@@ -28,6 +38,13 @@ __all__ = [
 
 _lock = threading.RLock()
 _script: EntryScript | None = None
+
+
+class Out(Protocol):
+    """An output binding's parameter (`azure.functions.Out`)."""
+
+    def set(self, val: bytes) -> None:
+        """Set what is written once the function has returned."""
 
 
 def load(app_root: Path | None = None) -> EntryScript:
@@ -48,45 +65,95 @@ def load(app_root: Path | None = None) -> EntryScript:
 def score(body: bytes, request: Request | None = None) -> Result:
     """Score one event's bytes: one call at a time, as SDK v1's server made them, unless `run` is async.
 
-    Raises ScoringError when the input cannot be read as text, or when the script answers with an error
-    response; whatever `run` raises passes through, so that the host retries the event.
+    Raises BadInput when the input cannot be read as the script wants it, ScoringError when the script answers with
+    an error response or takes too long; whatever `run` raises passes through, so that the host retries the event.
     """
-    return _checked(_run(load(), request or Request.event(body)))
+    script = load()
+    try:
+        return check_event(to_result(_run(script, request or Request.event(body))))
+    except ScoringTimeout as error:
+        raise ScoringError(str(error)) from error
 
 
 async def score_async(body: bytes, request: Request | None = None) -> Result:
     """`score` for an `async def run`; calls overlap as the script awaits."""
     script = load()
-    return _checked(to_result(await script.run_async(request or Request.event(body))))
-
-
-def respond(request: Request) -> Result:
-    """Score one HTTP request and never raise: a failure becomes SDK v1's error body (400 or 500)."""
     try:
-        return _run(load(), request)
-    except (Exception, SystemExit) as error:
-        return failure(error)
+        return check_event(to_result(await script.run_async(request or Request.event(body))))
+    except ScoringTimeout as error:
+        raise ScoringError(str(error)) from error
 
 
-async def respond_async(request: Request) -> Result:
+def respond(request: Request, *, text_as_json: bool = False) -> Result:
+    """Score one HTTP request and never raise: a failure becomes SDK v1's error body (400, 415 or 500).
+
+    `text_as_json` has text encoded as JSON, as SDK v1's server did.
+    """
+    script = load()
+    try:
+        value = _run(script, request)
+        return to_result(value, text_as_json=text_as_json, strict=script.settings.strict)
+    except (Exception, SystemExit, ScoringTimeout) as error:
+        return _failure(script, error)
+
+
+async def respond_async(request: Request, *, text_as_json: bool = False) -> Result:
     """`respond` for an `async def run`."""
+    script = load()
     try:
-        return to_result(await load().run_async(request))
-    except (Exception, SystemExit) as error:
-        return failure(error)
+        value = await script.run_async(request)
+        return to_result(value, text_as_json=text_as_json, strict=script.settings.strict)
+    except (Exception, SystemExit, ScoringTimeout) as error:
+        return _failure(script, error)
 
 
-def _run(script: EntryScript, request: Request) -> Result:
+def deliver(result: Result, output: Out | None, /, **others: Out) -> None:
+    """Give a result to the output bindings of a function: `output` takes the main one, `others` theirs by name.
+
+    `output` is None where the main one is the answer to an HTTP request. Raises ScoringError for an output that the
+    function does not have; nothing is set then.
+    """
+    for name in result.named:
+        if name not in others:
+            has = ", ".join(f"`{one}`" for one in others) or "none"
+            raise ScoringError(f"the entry script gave the output `{name}`; beside the result there is {has}")
+    if output is not None:
+        output.set(result.body)
+    for name, one in result.named.items():
+        others[name].set(one.body)
+
+
+def openapi(version: str, *, has_keys: bool) -> Result:
+    """The API document of a version (2, 2.0, 3, 3.0 or 3.1); status 404 where the app has none."""
+    script = load()
+    folders = tuple(dict.fromkeys((script.app_root, script.path.parent)))
+    return _openapi.document(version, script.function, script.settings, folders, has_keys=has_keys)
+
+
+def facts() -> Mapping[str, object]:
+    """What a host has to know of the loaded script's settings."""
+    settings = load().settings
+    return {
+        "cors_origins": list(settings.cors_origins),
+        "shows_version": settings.shows_version,
+        "strict": settings.strict,
+    }
+
+
+def _run(script: EntryScript, request: Request) -> object:
     """Call `run` for a host that calls synchronously, maybe from several threads."""
     if script.is_async:
-        return to_result(script.run(request))
+        return script.run(request)
     with _lock:
-        return to_result(script.run(request))
+        return script.run(request)
 
 
-def _checked(result: Result) -> Result:
-    """An event has no caller who would read an error response: it has to be a failure, so that it is retried."""
-    if result.status >= 400:
-        text = result.body[:500].decode("utf-8", "replace")
-        raise ScoringError(f"the entry script answered with status {result.status}: {text}")
-    return result
+def _failure(script: EntryScript, error: BaseException) -> Result:
+    if (
+        isinstance(error, SystemExit) and script.settings.strict
+    ):  # SDK v1's worker ended, and another took its place
+        failure(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(error.code if isinstance(error.code, int) else 1)
+    return failure(error)

@@ -22,17 +22,17 @@ def wait_for(work: Awaitable[T]) -> T:
 
     Raises what `work` raises. There is no timeout here: how long a call may take is the function host's to say.
     """
-    value, error = asyncio.run_coroutine_threadsafe(_outcome(work), _running_loop()).result()
+    value, error = asyncio.run_coroutine_threadsafe(outcome(work), _running_loop()).result()
     if error is not None:
         raise error
     return value  # type: ignore[return-value]
 
 
-async def _outcome(work: Awaitable[T]) -> tuple[T | None, BaseException | None]:
-    """What `work` returned or raised, as a value: an `exit()` in a script that got out would end the loop."""
+async def outcome(work: Awaitable[T]) -> tuple[T | None, BaseException | None]:
+    """What `work` returned or raised, as a value: an `exit()` in a script that got out of a task would end the loop."""
     try:
         return await work, None
-    except BaseException as error:  # raised again in the thread that waits
+    except BaseException as error:  # raised again where somebody waits for it
         return None, error
 
 

@@ -1,34 +1,48 @@
-"""Imports the user's entry script, calls `init()` and knows how its `run` wants to be called."""
+"""Imports the user's entry script in SDK v1's surroundings, calls `init()`, and runs `run` within its limits."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
 import json
+import logging
+import logging.config
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 from . import background_loop, sdk_v1
-from .request import BadInput, Request
+from .errors import EntryScriptError, ResultError
+from .request import Request
+from .run_function import RunFunction
+from .settings import Settings
+from .time_limit import TimeLimit
 
+MAX_LISTED = 200  # lines on the model's files, where init() fails
 
-class EntryScriptError(Exception):
-    """The entry script cannot be used: it does not import, or `init` or `run` is missing or has a wrong shape."""
+log = logging.getLogger("fnpack_scoring")
 
 
 class EntryScript:
     """The loaded script. `run` and `run_async` call it with what its signature asks for."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._init: Callable[[], object] | None = None
-        self._run: Callable[..., object] | None = None
-        self._arguments: Callable[[Request], dict[str, object] | tuple[object, ...]] = _text
-        self._wants_headers = False
-        self.is_async = False
+    def __init__(self, app_root: Path, path: Path, settings: Settings, module: ModuleType) -> None:
+        self.app_root, self.path, self.settings = app_root, path, settings
+        self._init = _function(module, "init", path)
+        # SDK v1's tools wrote drivers that forward to the script proper; its run is called directly, as by SDK v1.
+        driven = getattr(module, "driver_module", None)
+        has_driver = isinstance(driven, ModuleType) and hasattr(driven, "run")
+        run = _function(cast("ModuleType", driven) if has_driver else module, "run", path)
+        try:
+            self.function = RunFunction(run, strict=settings.strict)
+        except EntryScriptError as error:
+            raise EntryScriptError(f"{path.name}: {error}") from None
+        self.is_async = self.function.is_async
+        self._limit = TimeLimit(settings.timeout_ms)
 
     @classmethod
     def from_app(cls, app_root: Path) -> EntryScript:
@@ -39,14 +53,17 @@ class EntryScript:
         except (OSError, ValueError, KeyError) as error:
             raise EntryScriptError(f"{app_root / 'scoring.json'} cannot be read: {error!r}") from error
         _prepare(app_root, path, config)
-        script = cls(path)
-        script._bind(_import(path))
-        return script
+        settings = Settings.read(app_root, path)
+        _set_up_logging(app_root, path, settings)
+        return cls(app_root, path, settings, _import(path))
 
     def initialise(self) -> None:
-        """Call the script's `init()`; whatever it raises passes through."""
-        if self._init is not None:
+        """Call the script's `init()`; whatever it raises passes through, after a look at the model's files."""
+        try:
             self._init()
+        except BaseException:
+            _list_models()
+            raise
 
     def run(self, request: Request) -> object:
         """Call `run` and return its value; one that turns out to be async is awaited on a loop in the background.
@@ -55,55 +72,35 @@ class EntryScript:
         """
         if self.is_async:
             return background_loop.wait_for(self.run_async(request))
-        value = self._call(request)
-        return background_loop.wait_for(value) if inspect.isawaitable(value) else value
+        limit = self._limit
+        value = (
+            self.function(request) if limit.timeout_ms is None else limit.call(lambda: self.function(request))
+        )
+        if inspect.isawaitable(value):
+            self._refuse_if_strict(value)
+            return background_loop.wait_for(limit.wait(value))
+        return value
 
     async def run_async(self, request: Request) -> object:
         """Call `run` and await it where it is a coroutine function."""
-        value = self._call(request)
-        return await value if inspect.isawaitable(value) else value
+        value = self.function(request)
+        if not inspect.isawaitable(value):
+            return value
+        self._refuse_if_strict(value)
+        return await (value if self._limit.timeout_ms is None else self._limit.wait(value))
 
-    def _call(self, request: Request) -> object:
-        if self._run is None:
-            raise EntryScriptError(f"{self.path.name} has not been loaded")
-        given = self._arguments(request)
-        extra = {"request_headers": dict(request.headers)} if self._wants_headers else {}
-        if isinstance(given, tuple):
-            return self._run(*given, **extra)
-        return self._run(**given, **extra)
-
-    def _bind(self, module: ModuleType) -> None:
-        run, init = getattr(module, "run", None), getattr(module, "init", None)
-        for name, function in (("init", init), ("run", run)):
-            if not callable(function):
-                raise EntryScriptError(f"{self.path.name} defines no function `{name}`")
-        self._init, self._run = init, run
-        self.is_async = inspect.iscoroutinefunction(inspect.unwrap(run))  # type: ignore[arg-type]
-        parameters = list(inspect.signature(run).parameters.values())  # type: ignore[arg-type]
-        self._wants_headers = any(p.name == "request_headers" for p in parameters)
-        if sdk_v1.is_raw(run):
-            self._arguments = lambda request: (request,)
-        elif names := sdk_v1.schema_parameters(run):
-            self._arguments = lambda request: _named(request, names)
+    def _refuse_if_strict(self, value: object) -> None:
+        if self.settings.strict:
+            if inspect.iscoroutine(value):
+                value.close()
+            raise ResultError("run() is async, and SDK v1's server awaits nothing")
 
 
-def _text(request: Request) -> tuple[object, ...]:
-    return (request.text(),)
-
-
-def _named(request: Request, names: Mapping[str, bool]) -> dict[str, object]:
-    """The arguments of a schema-decorated `run`: its parameters out of the JSON object (or the query)."""
-    given = request.query_values() if request.method == "GET" else request.get_json()
-    if not isinstance(given, dict):
-        raise BadInput(f"the body must be a JSON object with {_listed(names)}")
-    missing = [name for name, required in names.items() if required and name not in given]
-    if missing:
-        raise BadInput(f"the body lacks {_listed(missing)}")
-    return {name: given[name] for name in names if name in given}
-
-
-def _listed(names: object) -> str:
-    return ", ".join(f"`{name}`" for name in names)  # type: ignore[attr-defined]
+def _function(module: ModuleType, name: str, path: Path) -> Callable[[], object]:
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise EntryScriptError(f"{path.name} defines no function `{name}`")
+    return cast("Callable[[], object]", function)
 
 
 def _prepare(app_root: Path, script: Path, config: Mapping[str, object]) -> None:
@@ -131,6 +128,22 @@ def _prepare(app_root: Path, script: Path, config: Mapping[str, object]) -> None
     sdk_v1.install()
 
 
+def _set_up_logging(app_root: Path, script: Path, settings: Settings) -> None:
+    """`logging.json` beside the app or the script replaces the logging; AZUREML_LOG_LEVEL sets its level."""
+    for path in (app_root / "logging.json", script.parent / "logging.json"):
+        if path.is_file():
+            try:
+                logging.config.dictConfig(json.loads(path.read_text("utf-8")))
+            except (OSError, ValueError, TypeError, AttributeError, ImportError) as error:
+                raise EntryScriptError(f"{path} is no logging configuration: {error}") from error
+            break
+    if settings.log_level:
+        try:
+            logging.getLogger().setLevel(settings.log_level)
+        except ValueError as error:
+            raise EntryScriptError(f"AZUREML_LOG_LEVEL: {error}; use DEBUG, INFO, WARNING or ERROR") from None
+
+
 def _import(path: Path) -> ModuleType:
     if not path.is_file():
         raise EntryScriptError(f"the entry script {path} does not exist")
@@ -141,3 +154,29 @@ def _import(path: Path) -> ModuleType:
     sys.modules[path.stem] = module  # before it runs, so that a helper may import it and pickles find it
     spec.loader.exec_module(module)
     return module
+
+
+def _list_models() -> None:
+    """Log what is in the model folder: a wrong path is the most frequent reason for an init() that fails."""
+    folder = os.environ.get("AZUREML_MODEL_DIR", "")
+    if not Path(folder or ".").is_dir() or not folder:
+        log.error(
+            "init() failed; AZUREML_MODEL_DIR is %s", f"{folder}, which is no folder" if folder else "not set"
+        )
+        return
+    lines = list(islice(_tree(Path(folder), 0), MAX_LISTED + 1))
+    if len(lines) > MAX_LISTED:
+        lines[MAX_LISTED:] = [f"... (the first {MAX_LISTED} lines)"]
+    log.error("init() failed; AZUREML_MODEL_DIR is %s and holds\n%s", folder, "\n".join(lines))
+
+
+def _tree(folder: Path, depth: int) -> Iterator[str]:
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        yield f"{'    ' * depth}({error.strerror})"
+        return
+    for path in paths:
+        yield f"{'    ' * depth}{path.name}{'/' if path.is_dir() else ''}"
+        if path.is_dir():
+            yield from _tree(path, depth + 1)

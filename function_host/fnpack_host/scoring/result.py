@@ -1,4 +1,4 @@
-"""What the entry script's return value becomes: body, content type, status and headers."""
+"""What the entry script's return value becomes: body, content type, status, headers and named outputs."""
 
 from __future__ import annotations
 
@@ -7,86 +7,111 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .request import BadInput
+from .errors import BadInput, ResultError, ScoringError, ScoringTimeout
+from .plain_json import to_json
+from .response import JSON, RUN_FAILED, read_response
 
-JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 BINARY = "application/octet-stream"
-RUN_FAILED = "x-ms-run-function-failed"
+SCRIPT_FAILED = "An unexpected error occurred in scoring script. Check the logs for more info."
+INTERNAL_ERROR = "An unexpected internal error occurred. Check the logs for more info."
 
 log = logging.getLogger("fnpack_scoring")
+_nan_is_told = False
 
 
-class ScoringError(Exception):
-    """An event was not scored; the host retries it."""
+class Outputs:
+    """Several outputs of one call: `result` for the answer or the first output, the others by their bindings' names.
+
+    `return Outputs({"score": 0.9}, alerts={"id": 7}, report=b"...")`. An output that is None is not written.
+    """
+
+    def __init__(self, result: object = None, **named: object) -> None:
+        self.result, self.named = result, named
 
 
 @dataclass(frozen=True)
 class Result:
-    """The output of one call. `headers` are extra ones; the content type has its own field."""
+    """The output of one call. `headers` are extra ones, several of one name as a list; the content type has its own
+    field. `named` are outputs beside the first.
+    """
 
     body: bytes
     content_type: str = JSON
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str | list[str]] = field(default_factory=dict)
+    named: Mapping[str, Result] = field(default_factory=dict)
+
+    @property
+    def all_headers(self) -> dict[str, str]:
+        """Every header, for hosts that take one value for each name."""
+        joined = {
+            name: value if isinstance(value, str) else ", ".join(value)
+            for name, value in self.headers.items()
+        }
+        return {**joined, "Content-Type": self.content_type}
 
 
-def to_result(value: object) -> Result:
+def to_result(value: object, *, text_as_json: bool = False, strict: bool = False) -> Result:
     """Turn what `run` returned into an output.
 
-    bytes stay bytes, text stays text, a response object is taken as it is, anything else becomes JSON (numpy
-    values too). None becomes `{}`, as SDK v1 had it. Raises TypeError for a value that JSON cannot hold.
+    A response object is taken as it is, bytes stay bytes, text stays text unless `text_as_json`, None becomes `{}`,
+    anything else becomes JSON: numpy values and data frames too, NaN and infinity as null. `strict` is what SDK v1's
+    server did: text always becomes JSON, NaN and infinity stay, and bytes and numpy arrays are refused. Raises
+    ResultError for what cannot be an output.
     """
     match value:
         case Result():
             return value
-        case bytes() | bytearray() | memoryview():
-            return Result(bytes(value), BINARY)
-        case str():
-            return Result(value.encode(), TEXT)
+        case Outputs():
+            named = {name: to_result(one) for name, one in value.named.items() if one is not None}
+            first = to_result(value.result, text_as_json=text_as_json, strict=strict)
+            return Result(first.body, first.content_type, first.status, first.headers, named)
         case None:
             return Result(b"{}")
+        case str() if not text_as_json and not strict:
+            return Result(value.encode(), TEXT)
+        case bytes() | bytearray() | memoryview() if not strict:
+            return Result(bytes(value), BINARY)
     if hasattr(value, "status_code"):
-        return _from_response(value)
-    return Result(json.dumps(value, default=_plain).encode())
+        return Result(*read_response(value))
+    try:
+        return Result((json.dumps(value) if strict else _to_json(value)).encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ResultError(f"run() returned what no JSON can be made of: {error}") from error
 
 
 def failure(error: BaseException) -> Result:
     """SDK v1's answer to a failed call: the cause goes to the log, the caller gets a plain message."""
-    if isinstance(error, BadInput):
-        return Result(_message(str(error)), JSON, 400)
+    match error:
+        case BadInput():
+            return Result(_message(str(error)), status=error.status)
+        case ScoringTimeout():
+            log.error("%s", error, exc_info=error)
+            return Result(_message(str(error)), status=500, headers={RUN_FAILED: "True"})
+        case ResultError():
+            log.error("%s", error, exc_info=error)
+            return Result(_message(INTERNAL_ERROR), status=500)
     log.error("run() failed", exc_info=error)
-    text = "An unexpected error occurred in scoring script. Check the logs for more info."
-    return Result(_message(text), JSON, 500, {RUN_FAILED: "True"})
+    return Result(_message(SCRIPT_FAILED), status=500, headers={RUN_FAILED: "True"})
+
+
+def check_event(result: Result) -> Result:
+    """An event has no caller who would read an error response: it has to be a failure, so that it is retried."""
+    if result.status >= 400:
+        text = result.body[:500].decode("utf-8", "replace")
+        raise ScoringError(f"the entry script answered with status {result.status}: {text}")
+    return result
 
 
 def _message(text: str) -> bytes:
     return json.dumps({"message": text}).encode()
 
 
-def _from_response(response: object) -> Result:
-    """Read an AMLResponse, a Flask response or an azure.functions.HttpResponse by the parts they share."""
-    read = getattr(response, "get_data", None) or getattr(response, "get_body", None)
-    body = read() if callable(read) else b""
-    headers = {
-        str(name).lower(): str(value) for name, value in dict(getattr(response, "headers", {})).items()
-    }
-    headers.pop("content-length", None)
-    content_type = headers.pop("content-type", None) or getattr(response, "mimetype", None) or JSON
-    status = int(getattr(response, "status_code", 200))
-    if status >= 500:
-        headers[RUN_FAILED] = "True"
-    return Result(body.encode() if isinstance(body, str) else bytes(body), content_type, status, headers)
-
-
-def _plain(value: object) -> object:
-    """Numpy arrays and scalars, pandas series: whatever knows its plain Python form."""
-    for name in ("tolist", "item"):
-        method = getattr(value, name, None)
-        if callable(method):
-            plain: object = method()
-            return plain
-    raise TypeError(
-        f"run() returned a value with a {type(value).__name__} in it, which JSON cannot hold; "
-        "return plain Python or numpy values, text, bytes or a response"
-    )
+def _to_json(value: object) -> str:
+    global _nan_is_told
+    text, had_nan = to_json(value)
+    if had_nan and not _nan_is_told:
+        _nan_is_told = True
+        log.warning("run() returned NaN or infinity, which JSON does not have; null is sent instead")
+    return text

@@ -1,6 +1,6 @@
 """The names that SDK v1 entry scripts import, for where the real packages are not installed.
 
-A finder at the very end of `sys.meta_path` serves them, so that a real `azureml` package always wins.
+A finder at the very end of `sys.meta_path` serves them, so that a real package always wins, module by module.
 """
 
 from __future__ import annotations
@@ -8,46 +8,25 @@ from __future__ import annotations
 import importlib
 import importlib.abc
 import importlib.machinery
-import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from .request import Request as AMLRequest
-
 F = TypeVar("F", bound=Callable[..., object])
 _RAW = "_fnpack_raw"
+_SERVER = "azureml_inference_server_http.api"
+_raw_requested = False
 
 
 def rawhttp(function: F) -> F:
     """Mark `run` as taking the request itself, with untouched bytes (SDK v1's decorator of this name)."""
+    global _raw_requested
+    _raw_requested = True
     setattr(function, _RAW, True)
     return function
-
-
-class AMLResponse:
-    """A response with status and headers, in SDK v1's shape."""
-
-    def __init__(
-        self,
-        message: object,
-        status_code: int,
-        response_headers: Mapping[str, str] | None = None,
-        json_str: bool = False,
-        run_function_failed: bool = False,
-    ) -> None:
-        self.status_code = status_code
-        self.headers: dict[str, str] = dict(response_headers or {})
-        if run_function_failed:
-            self.headers["x-ms-run-function-failed"] = "True"
-        self._body = _body(message, json_str)
-
-    def get_data(self) -> bytes:
-        """The body's bytes."""
-        return self._body
 
 
 class ModelNotFoundException(Exception):  # noqa: N818 - SDK v1's name
@@ -78,23 +57,15 @@ class Model:
         raise ModelNotFoundException(f"model {model_name} (version {version or 'latest'}) is not in this app")
 
 
-def is_raw(function: object) -> bool:
-    """Whether `run` asked for the request itself, by our decorator or by the real package's process-wide one."""
-    if getattr(function, _RAW, False):
+def is_raw(function: object, *, strict: bool = False) -> bool:
+    """Whether `run` asked for the request itself, by our decorator or by the real package's process-wide one.
+
+    `strict`: whether any function of the process is decorated, which is what SDK v1's server went by.
+    """
+    if getattr(function, _RAW, False) or (strict and _raw_requested):
         return True
     real = (sys.modules.get(name) for name in _MODULES if name.endswith("aml_request"))
     return any(getattr(module, "_rawHttpRequested", False) for module in real if module is not None)
-
-
-def schema_parameters(function: object) -> dict[str, bool]:
-    """The parameters that `inference_schema` declares on `run`, each with whether it is required; {} for none."""
-    util = sys.modules.get("inference_schema.schema_util")
-    if util is None or not util.is_schema_decorated(function):
-        return {}
-    import inspect
-
-    parameters = inspect.signature(inspect.unwrap(function)).parameters.values()  # type: ignore[arg-type]
-    return {p.name: p.default is p.empty for p in parameters if p.name != "request_headers"}
 
 
 def install() -> None:
@@ -103,32 +74,58 @@ def install() -> None:
         sys.meta_path.append(_Finder())
 
 
-def _body(message: object, json_str: bool) -> bytes:
-    if message is None:
-        return b"{}"
-    if isinstance(message, bytes) and not json_str:
-        return message
-    if isinstance(message, str) and not json_str:
-        return message.encode()
-    return json.dumps(message).encode()
-
-
-_REQUEST: dict[str, object] = {"AMLRequest": AMLRequest, "rawhttp": rawhttp}
-_RESPONSE: dict[str, object] = {"AMLResponse": AMLResponse}
-_MODULES: dict[str, dict[str, object]] = {
+_OF_THIS_PACKAGE: dict[str, object] = {
+    "rawhttp": rawhttp,
+    "Model": Model,
+    "ModelNotFoundException": ModelNotFoundException,
+}
+_PARAMETER_TYPES = "inference_schema.parameter_types"
+# Module -> the names in it, each with the module that has it: one of this package (relative), or one of these here,
+# which may be a real one. `None` is `sdk_v1` itself.
+_MODULES: dict[str, dict[str, str | None]] = {
     "azureml": {},
+    "azureml.core": {"Model": None},
+    "azureml.core.model": {"Model": None},
+    "azureml.exceptions": {"ModelNotFoundException": None},
     "azureml.contrib": {},
     "azureml.contrib.services": {},
-    "azureml.contrib.services.aml_request": _REQUEST,
-    "azureml.contrib.services.aml_response": _RESPONSE,
-    "azureml.core": {"Model": Model},
-    "azureml.core.model": {"Model": Model},
-    "azureml.exceptions": {"ModelNotFoundException": ModelNotFoundException},
+    "azureml.contrib.services.aml_request": dict.fromkeys(
+        ("AMLRequest", "rawhttp"), f"{_SERVER}.aml_request"
+    ),
+    "azureml.contrib.services.aml_response": {"AMLResponse": f"{_SERVER}.aml_response"},
+    "azureml.monitoring": {"ModelDataCollector": ".collectors"},
+    "azureml.ai": {},
+    "azureml.ai.monitoring": {"Collector": ".collectors"},
+    "azureml.ai.monitoring.collector": {"Collector": ".collectors"},
+    "azureml.ai.monitoring.context": {
+        "CorrelationContext": ".collectors",
+        "BasicCorrelationContext": ".collectors",
+    },
     "azureml_inference_server_http": {},
-    "azureml_inference_server_http.api": {},
-    "azureml_inference_server_http.api.aml_request": _REQUEST,
-    "azureml_inference_server_http.api.aml_response": _RESPONSE,
+    _SERVER: {},
+    f"{_SERVER}.aml_request": {"AMLRequest": ".request", "rawhttp": None},
+    f"{_SERVER}.aml_response": {"AMLResponse": ".response"},
+    "inference_schema": {},
+    "inference_schema.schema_decorators": dict.fromkeys(("input_schema", "output_schema"), ".schema"),
+    "inference_schema.schema_util": dict.fromkeys(
+        ("is_schema_decorated", "get_input_schema", "get_output_schema", "get_supported_versions"), ".schema"
+    ),
+    _PARAMETER_TYPES: {},
+    **{
+        f"{_PARAMETER_TYPES}.{module}": {name: ".schema_types"}
+        for module, name in (
+            ("abstract_parameter_type", "AbstractParameterType"),
+            ("numpy_parameter_type", "NumpyParameterType"),
+            ("pandas_parameter_type", "PandasParameterType"),
+            ("spark_parameter_type", "SparkParameterType"),
+            ("standard_py_parameter_type", "StandardPythonParameterType"),
+        )
+    },
 }
+_OTHER_NAMES = {
+    "AMLRequest": "Request",
+    "BasicCorrelationContext": "CorrelationContext",
+}  # what they are called here
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -142,4 +139,17 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__dict__.update(_MODULES[module.__name__])
+        for name, source in _MODULES[module.__name__].items():
+            setattr(module, name, _load(name, source))
+        if module.__name__ == "inference_schema.schema_decorators":
+            importlib.import_module("inference_schema.schema_util")  # there once a schema may be declared
+
+
+def _load(name: str, source: str | None) -> object:
+    """What `name` stands for, where a script has asked for the module that it is in."""
+    if source is None:
+        return _OF_THIS_PACKAGE[name]
+    if source.startswith("."):
+        found: object = getattr(importlib.import_module(source, __package__), _OTHER_NAMES.get(name, name))
+        return found
+    return getattr(importlib.import_module(source), name)

@@ -95,7 +95,7 @@ class Worker(asyncio.Protocol):
     def _load_scoring(self) -> dict[str, object]:
         runner = ScoringRunner.load()
         self._sequential, self._run = None if runner.is_async else runner, runner.run_async
-        return {"overlapping": runner.is_async}
+        return {"overlapping": runner.is_async, "scoring": runner.facts}
 
     def _load_app(self, app_root: Path, frame: Frame) -> dict[str, object]:
         from fnpack_host.worker.app import App  # what scoring functions alone do not need is not imported

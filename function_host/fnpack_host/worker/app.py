@@ -62,6 +62,7 @@ class App:
         return {
             "overlapping": self.sequential is None,
             "errors": self.errors,
+            "scoring": self._scoring.facts if self._scoring is not None else {},
             "functions": [
                 {"name": f.name, "directory": f.directory, "content": dict(f.content)} for f in self._indexed
             ],

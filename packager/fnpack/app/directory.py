@@ -63,7 +63,7 @@ def write_app(
     target = target.absolute()
     check_target(target, marker=MARKER)
     script = check_entry_script(spec.entry_script)
-    built = functions(spec.triggers, script)
+    built = functions(spec.triggers, script, spec.outputs)
     _check_source_directory(spec, built)
     _check_models(spec.models)
     _check_variables(spec.environment.variables)
@@ -147,7 +147,8 @@ def _check_variables(variables: Mapping[str, str]) -> None:
 
 def _write_settings(folder: Path, spec: AppSpec, app: FunctionApp, lock_text: str) -> None:
     host: dict[str, object] = {"version": "2.0", "logging": {"logLevel": {"default": "Information"}}}
-    if any(function.trigger != "http" for function in app.functions):
+    types = {binding["type"] for function in app.functions for binding in function.bindings}
+    if types - {"httpTrigger", "http"}:
         host["extensionBundle"] = _EXTENSION_BUNDLE
     source = spec.source_directory
     scoring = {

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from string import Template
 
 from fnpack.app.entry_script import EntryScript
-from fnpack.spec import BlobTrigger, HttpTrigger, ServiceBusQueueTrigger, ServiceBusTopicTrigger, Trigger
+from fnpack.spec import (
+    BlobTrigger,
+    HttpTrigger,
+    Output,
+    ServiceBusQueueTrigger,
+    ServiceBusTopicTrigger,
+    Trigger,
+)
 from fnpack_triggers.errors import FnpackError
 
 GENERATED_BY = "fnpack-scoring-1"
@@ -21,6 +28,13 @@ _FUNCTION_NAMES = {
     ServiceBusQueueTrigger: "score-queue",
     ServiceBusTopicTrigger: "score-topic",
 }
+_OUTPUTS = {  # kind -> binding type, the property that holds the target
+    "blob": ("blob", "path"),
+    "queue": ("queue", "queueName"),
+    "service_bus_queue": ("serviceBus", "queueName"),
+    "service_bus_topic": ("serviceBus", "topicName"),
+}
+OUTPUT_KINDS = tuple(_OUTPUTS)
 _AUTH_LEVELS = ("anonymous", "function", "admin")
 _SETTING_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_.:-]*$")
 
@@ -52,13 +66,15 @@ class Function:
         }
 
 
-def functions(triggers: Sequence[Trigger], script: EntryScript) -> tuple[Function, ...]:
-    """One function for each trigger; `script` decides between the plain and the async form."""
+def functions(
+    triggers: Sequence[Trigger], script: EntryScript, outputs: Sequence[Output] = ()
+) -> tuple[Function, ...]:
+    """One function for each trigger, each with `outputs`; `script` decides between the plain and the async form."""
     if not triggers:
         raise FunctionDefinitionError(
             "the app has no trigger", hint="name one: http, blob, service_bus_queue, ..."
         )
-    built = tuple(_function(trigger, script) for trigger in triggers)
+    built = tuple(_with_outputs(_function(trigger, script), outputs) for trigger in triggers)
     names = [function.name for function in built]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -99,6 +115,33 @@ def _function(trigger: Trigger, script: EntryScript) -> Function:
             source = {"topicName": topic, "subscriptionName": subscription}
             text = f"topic {topic}, subscription {subscription}"
             return _service_bus(trigger, script, "service_bus_topic", source, text)
+
+
+def _with_outputs(function: Function, outputs: Sequence[Output]) -> Function:
+    """The function with further output bindings: in function.json, and as parameters in its source."""
+    bindings = list(function.bindings)
+    for output in outputs:
+        kind, target = _OUTPUTS[output.kind]
+        _check(function.name, {f"output `{output.name}`": output.target}, output.connection)
+        bindings.append(
+            {
+                "type": kind,
+                "direction": "out",
+                "name": output.name,
+                target: output.target,
+                "connection": output.connection,
+            }
+        )
+    values = {
+        "parameters": "".join(f", {output.name}: func.Out[bytes]" for output in outputs),
+        "arguments": "".join(f", {output.name}={output.name}" for output in outputs),
+    }
+    return replace(
+        function,
+        bindings=tuple(bindings),
+        settings=tuple(dict.fromkeys([*function.settings, *(output.connection for output in outputs)])),
+        source=Template(function.source).substitute(values),
+    )
 
 
 def _service_bus(
@@ -161,5 +204,9 @@ def _source(kind: str, script: EntryScript, values: Mapping[str, str]) -> str:
     template = f"{kind}_async.py.txt" if script.is_async else f"{kind}.py.txt"
     text = (files("fnpack_templates") / "app" / template).read_text("utf-8")
     # Names stand in a docstring: a quote or a backslash must not end it.
-    quoted = {key: value.replace("\\", "\\\\").replace('"', '\\"') for key, value in values.items()}
-    return Template(text).substitute(quoted)
+    # A dollar sign stays one for the parameters, which are put in afterwards.
+    quoted = {
+        key: value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+        for key, value in values.items()
+    }
+    return Template(text).safe_substitute(quoted)

@@ -71,6 +71,12 @@ EXAMPLES = """\
 @click.option("--input-subscription", metavar="NAME", help="Its subscription.")
 @click.option("--output-topic", metavar="NAME", help="Service Bus topic for results.")
 @click.option(
+    "--output",
+    multiple=True,
+    metavar="NAME=KIND:TARGET",
+    help="Output beside the result: blob, queue, service_bus_queue, service_bus_topic; repeatable.",
+)
+@click.option(
     "--auth-level", metavar="LEVEL", help="anonymous, function or admin, for http. [default: function]"
 )
 @click.option(

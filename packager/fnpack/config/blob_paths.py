@@ -42,6 +42,17 @@ def check_blob_paths(
         problems.add(output_source, what, "write the results to another container")
 
 
+def fault_of_output_path(path: str) -> str:
+    """What is wrong with the path of an output whose expressions only a call can tell, or nothing."""
+    from fnpack_triggers.blob.pattern import parse_output_path
+
+    try:
+        parse_output_path(_without_settings(path))
+    except BindingError as exc:
+        return _text(exc, path)
+    return ""
+
+
 def _without_settings(path: str) -> str:
     return _SETTING.sub(lambda found: "s" * len(found[0]), path)  # same length: positions stay true
 

@@ -12,6 +12,7 @@ from fnpack.config.docker_section import ARCHITECTURES
 from fnpack.config.files import label
 from fnpack.config.image_names import fault_of_image, registry_of
 from fnpack.config.inference import InferenceConfig, read_inference_config
+from fnpack.config.outputs import complete_outputs
 from fnpack.config.problems import Problems
 from fnpack.config.project import RawSettings
 from fnpack.config.requirements import read_requirements, without_server
@@ -76,6 +77,7 @@ def complete(raw: RawSettings, finder: ModelFinder | None = None) -> BuildSettin
     script, directory = find_script(raw, config, problems)
     models = find_models(raw, problems, finder)
     triggers = complete_triggers(raw, problems)
+    outputs = complete_outputs(raw, triggers, problems)
     environment = _environment(raw, config, problems)
     host = _host(raw, problems)
     platforms = _platforms(raw, config, host, problems)
@@ -90,7 +92,7 @@ def complete(raw: RawSettings, finder: ModelFinder | None = None) -> BuildSettin
     problems.check()
     if script is None:  # cannot be: a missing script is a problem
         raise AssertionError("no entry script, and no problem noted")
-    app = AppSpec(script, directory, models, triggers, environment)
+    app = AppSpec(script, directory, models, triggers, environment, outputs)
     return BuildSettings(
         app,
         host,

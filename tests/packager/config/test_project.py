@@ -25,6 +25,7 @@ output_queue = "out"
 input_topic = "t"
 input_subscription = "s"
 output_topic = "u"
+output = ["alerts=queue:alerts"]
 auth_level = "anonymous"
 connection = "Storage"
 service_bus_connection = "Bus"
