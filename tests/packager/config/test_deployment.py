@@ -19,7 +19,7 @@ from fnpack.errors import ConfigurationError, Problem
 GOOD = {
     "text": "x", "flag": True, "number": 0.5, "count": 2, "cores": 0, "percent": 70, "label": "team-a",
 }  # fmt: skip
-BAD = {
+BAD: dict[str, list[object]] = {
     "text": [3, "", " "], "flag": [1, "true"], "number": [0, -1, "1", True], "count": [0, 1.5, True],
     "cores": [-1, 1.5], "percent": [-1, 101, "50"], "label": ["Team", "-a", "a" * 64, 3],
 }  # fmt: skip

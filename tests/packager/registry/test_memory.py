@@ -44,14 +44,12 @@ def test_a_folder_that_cannot_be_written_and_none_at_all_keep_nothing(tmp_path: 
 
 def test_writers_at_the_same_time_leave_one_whole_file(tmp_path: Path) -> None:
     memory = Memory(tmp_path)
-    threads = [
-        threading.Thread(
-            target=lambda n=n: [
-                memory.write("x.json", {"writer": n, "fill": "x" * 10_000}) for _ in range(20)
-            ]
-        )
-        for n in range(4)
-    ]
+
+    def write(number: int) -> None:
+        for _ in range(20):
+            memory.write("x.json", {"writer": number, "fill": "x" * 10_000})
+
+    threads = [threading.Thread(target=write, args=[number]) for number in range(4)]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
