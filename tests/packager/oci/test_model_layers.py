@@ -1,0 +1,89 @@
+"""A large model is streamed from where it lies, and one that did not change is not read again."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from tests.packager.oci.conftest import entries
+
+from fnpack.oci import model_layers as module
+from fnpack.oci.errors import UnsafeContent
+from fnpack.oci.model_layers import model_layers
+
+PLACE = "home/site/wwwroot/azureml-models/m/1/model.bin"
+
+
+@pytest.fixture
+def small_limit(monkeypatch) -> None:
+    monkeypatch.setattr(module, "LARGE_BYTES", 10_000)
+
+
+@pytest.fixture
+def large(tmp_path: Path, small_limit) -> Path:
+    file = tmp_path / "model.bin"
+    file.write_bytes(os.urandom(123_457))
+    old = time.time() - 60
+    os.utime(file, (old, old))
+    return file
+
+
+def test_large_file_is_a_layer_of_its_own(cache, large, tmp_path) -> None:
+    note = tmp_path / "notes.json"
+    note.write_text("{}")
+    layers = model_layers({PLACE: large, f"{PLACE}.json": note}, "model m:1", cache)
+    assert [layer.title for layer in layers] == ["model m:1", "model m:1 model.bin"]
+    assert entries(layers[0])[f"{PLACE}.json"][2] == b"{}"
+    found = entries(layers[1])
+    assert found[PLACE] == ("file", 0o644, large.read_bytes())
+    assert found["home/site/wwwroot/azureml-models"][0] == "folder"
+    assert layers[1].diff_id == layers[1].descriptor.digest
+
+
+@pytest.mark.parametrize("offset", [0, 1, 512, 3000, 60_000, 125_000, -1])
+def test_reading_may_begin_anywhere(cache, large, offset) -> None:
+    (layer,) = model_layers({PLACE: large}, "m", cache)
+    with layer.content.open() as stream:
+        whole = stream.read()
+    start = offset if offset >= 0 else len(whole) - 1
+    with layer.content.open(start) as stream:
+        assert stream.read() == whole[start:]
+
+
+def test_unchanged_model_is_not_read(cache, large, monkeypatch) -> None:
+    (first,) = model_layers({PLACE: large}, "m", cache)
+    monkeypatch.setattr(module, "chunks", lambda *_: pytest.fail("the model is read"))
+    (second,) = model_layers({PLACE: large}, "m", cache)
+    assert first.descriptor == second.descriptor
+
+
+def test_changed_model_is_another_layer(cache, large) -> None:
+    (first,) = model_layers({PLACE: large}, "m", cache)
+    large.write_bytes(os.urandom(123_457))
+    (second,) = model_layers({PLACE: large}, "m", cache)
+    assert first.descriptor.digest != second.descriptor.digest
+
+
+def test_digest_of_a_file_written_just_now_is_not_trusted_later(cache, large) -> None:
+    large.write_bytes(b"a" * 50_000)
+    status = large.stat()
+    (first,) = model_layers({PLACE: large}, "m", cache)
+    large.write_bytes(b"b" * 50_000)
+    os.utime(large, ns=(status.st_atime_ns, status.st_mtime_ns))
+    (second,) = model_layers({PLACE: large}, "m", cache)
+    assert first.descriptor.digest != second.descriptor.digest
+
+
+def test_model_that_changes_during_the_build_is_refused(cache, large) -> None:
+    (layer,) = model_layers({PLACE: large}, "m", cache)
+    large.write_bytes(b"other")
+    with pytest.raises(UnsafeContent, match="changed while"):
+        layer.content.open()
+
+
+def test_fifo_among_the_files_is_refused(cache, tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UnsafeContent, match="not a file"):
+        model_layers({PLACE: tmp_path / "pipe"}, "m", cache)

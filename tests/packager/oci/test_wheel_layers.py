@@ -1,0 +1,196 @@
+"""An installed wheel is what `installer`, the reference, installs; what must not be unpacked is refused."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from installer import install
+from installer.destinations import SchemeDictionaryDestination
+from installer.sources import WheelFile as ReferenceWheel
+from tests.packager.oci.conftest import entries
+
+from fnpack.dependencies.lock import Requirements
+from fnpack.dependencies.provide import resolve, wheels
+from fnpack.dependencies.target import Target
+from fnpack.oci import wheel_layers
+from fnpack.oci.errors import ContentClash, UnsafeContent
+from fnpack.oci.recipes import layer_of
+from fnpack.oci.wheel_layers import WheelRecipe, overwritten, wheel_recipes
+
+SITE = "home/site/wwwroot/.python_packages/lib/site-packages"
+VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def installed(file, folder: Path) -> dict[str, bytes]:
+    """What the reference puts into site-packages."""
+    places = {name: str(folder / name) for name in ("headers", "scripts")}
+    site = str(folder / "site")
+    destination = SchemeDictionaryDestination(
+        {"purelib": site, "platlib": site, "data": site, **places},
+        interpreter=sys.executable,
+        script_kind="posix",
+    )
+    with zipfile.ZipFile(file.path) as archive:
+        install(ReferenceWheel(archive), destination, {})
+    root = folder / "site"
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()
+    }
+
+
+def laid_out(layer) -> dict[str, bytes]:
+    return {
+        path.removeprefix(f"{SITE}/"): content
+        for path, (kind, _, content) in entries(layer).items()
+        if kind == "file" and "__pycache__" not in path
+    }
+
+
+def assert_same(ours: dict[str, bytes], reference: dict[str, bytes]) -> None:
+    is_record = lambda path: path.endswith(".dist-info/RECORD")  # noqa: E731 - used in two comprehensions
+    assert {p: c for p, c in ours.items() if not is_record(p)} == {
+        p: c for p, c in reference.items() if not is_record(p)
+    }
+    for path in filter(is_record, reference):
+        in_record = {line.split(",")[0] for line in ours[path].decode().splitlines()}
+        assert {p for p in ours if p.split("/")[0].rpartition(".dist-info")[0]} <= in_record
+
+
+def test_wheel_with_every_kind_of_content(cache, make_wheel, tmp_path) -> None:
+    wheel = make_wheel(
+        "mine",
+        {
+            "mine/__init__.py": b"import os\n" * 100,
+            "mine/big.bin": bytes(range(256)) * 5000,
+            "mine/run.sh": b"#!/bin/sh\n" * 200,
+            "mine.pth": b"import sys\n",
+            "mine-1.0.data/purelib/extra.py": b"X = 1\n",
+            "mine-1.0.data/data/share/mine/notes.txt": b"notes " * 90,
+            "mine-1.0.data/scripts/mine-cli": b"#!python\nprint()\n",
+            "mine-1.0.data/headers/mine.h": b"int x;\n",
+            "mine-1.0.dist-info/entry_points.txt": b"[console_scripts]\nmine = mine:main\n",
+        },
+        modes={"mine/run.sh": 0o100755},
+    )
+    layer = layer_of(WheelRecipe((wheel,), SITE, VERSION), cache)
+    assert_same(laid_out(layer), installed(wheel, tmp_path / "reference"))
+    found = entries(layer)
+    assert found[f"{SITE}/mine/run.sh"][1] == 0o755
+    assert found[f"{SITE}/mine/__init__.py"][1] == 0o644
+    tag = f"cpython-{VERSION.replace('.', '')}"
+    assert f"{SITE}/mine/__pycache__/__init__.{tag}.pyc" in found
+    assert f"mine/__pycache__/__init__.{tag}.pyc,," in found[f"{SITE}/mine-1.0.dist-info/RECORD"][2].decode()
+
+
+def test_real_wheels_are_installed_as_the_reference_does(cache, tmp_path) -> None:
+    """Pure and compiled ones from the package index."""
+    target = Target("linux/amd64", VERSION)
+    asked = Requirements(("joblib==1.6.0", "threadpoolctl==3.8.0", "httptools==0.9.0"), "the test")
+    found = resolve(asked, [target], project=tmp_path)
+    for wheel in wheels(found, target):
+        layer = layer_of(WheelRecipe((wheel,), SITE, VERSION), cache)
+        assert_same(laid_out(layer), installed(wheel, tmp_path / wheel.name))
+
+
+def test_same_wheels_give_the_same_layer_in_any_cache(cache, make_wheel, tmp_path) -> None:
+    recipe = WheelRecipe(
+        (make_wheel("a", {"a.py": b"A = 1\n" * 100}), make_wheel("b", {"b.py": b"B = 1\n"})), SITE, VERSION
+    )
+    other = type(cache)(tmp_path / "other")
+    first, second = layer_of(recipe, cache), layer_of(recipe, other)
+    assert (first.descriptor.digest, first.diff_id) == (second.descriptor.digest, second.diff_id)
+
+
+def test_large_wheels_have_a_layer_each_and_the_others_one(make_wheel) -> None:
+    made = [make_wheel(name, {f"{name}.py": b""}) for name in ("big", "large", "small", "tiny")]
+    sizes = {"big": 9_000_000, "large": 6_000_000, "small": 10, "tiny": 5}
+    recipes = wheel_recipes(made, SITE, VERSION, sizes=lambda one: sizes[one.name])
+    assert [[one.name for one in recipe.wheels] for recipe in recipes] == [
+        ["big"],
+        ["large"],
+        ["small", "tiny"],
+    ]
+
+
+def test_layers_are_at_most_so_many(make_wheel, monkeypatch) -> None:
+    monkeypatch.setattr(wheel_layers, "MOST_LAYERS", 2)
+    made = [make_wheel(f"p{number}", {f"p{number}.py": b""}) for number in range(5)]
+    recipes = wheel_recipes(made, SITE, VERSION, sizes=lambda one: 10_000_000 + int(one.name[1]))
+    assert [[one.name for one in recipe.wheels] for recipe in recipes] == [["p3"], ["p4"], ["p0", "p1", "p2"]]
+
+
+def test_a_file_that_two_packages_have_is_the_later_ones(cache, make_wheel) -> None:
+    first = make_wheel("aa", {"shared.py": b"A\n", "same.py": b"S\n"})
+    second = make_wheel("bb", {"shared.py": b"B\n", "same.py": b"S\n"})
+    lost = overwritten([first, second])
+    assert lost == {("aa", "shared.py")}
+    layer = layer_of(WheelRecipe((first, second), SITE, VERSION, lost), cache)
+    assert laid_out(layer)["shared.py"] == b"B\n"
+    alone = layer_of(WheelRecipe((first,), SITE, VERSION, lost), cache)
+    assert "shared.py" not in laid_out(alone)
+
+
+def test_a_path_that_is_file_and_folder_is_refused(make_wheel) -> None:
+    with pytest.raises(ContentClash, match="`thing` is a file of aa and a folder of bb"):
+        overwritten([make_wheel("aa", {"thing": b""}), make_wheel("bb", {"thing/x.py": b""})])
+
+
+@pytest.mark.parametrize(
+    ("files", "modes", "reason"),
+    [
+        ({"../out.py": b""}, {}, "leads out"),
+        ({"/etc/passwd": b""}, {}, "leads out"),
+        ({"a/../../b": b""}, {}, "leads out"),
+        ({"a\\b.py": b""}, {}, "leads out"),
+        ({"a//b.py": b""}, {}, "plain form"),
+        ({"a\n.py": b""}, {}, "control character"),
+        ({"x" * 256: b""}, {}, "longer"),
+        ({"/".join(["d" * 200] * 25): b""}, {}, "longer"),
+        ({"link": b"/etc/passwd"}, {"link": 0o120777}, "link or device"),
+        ({"device": b""}, {"device": 0o020666}, "link or device"),
+        ({"m.py": b"1", "mine-1.0.data/purelib/m.py": b"2"}, {}, "twice"),
+    ],
+)
+def test_hostile_wheel_is_refused_by_name(cache, make_wheel, files, modes, reason) -> None:
+    wheel = make_wheel("mine", files, modes=modes)
+    with pytest.raises(UnsafeContent, match=reason) as caught:
+        layer_of(WheelRecipe((wheel,), SITE, VERSION), cache)
+    assert "mine-1.0-py3-none-any.whl" in str(caught.value)
+    assert not list((cache.folder / "recipes").glob("*"))
+
+
+def test_wheel_without_record_is_refused(cache, make_wheel) -> None:
+    with pytest.raises(UnsafeContent, match="no RECORD"):
+        layer_of(WheelRecipe((make_wheel("mine", {"a.py": b""}, record=False),), SITE, VERSION), cache)
+
+
+@pytest.mark.parametrize("at", [0.1, 0.5, 0.9])
+def test_damaged_wheel_is_refused(cache, make_wheel, at) -> None:
+    wheel = make_wheel("mine", {"big.bin": bytes(range(256)) * 300})
+    data = bytearray(wheel.path.read_bytes())
+    wheel.path.write_bytes(data[: int(len(data) * at)])
+    with pytest.raises(UnsafeContent):
+        layer_of(WheelRecipe((wheel,), SITE, VERSION), cache)
+
+
+def test_flipped_bytes_never_get_into_a_layer(cache, make_wheel) -> None:
+    wheel = make_wheel("mine", {"big.bin": bytes(range(256)) * 300}, stored=False)
+    data = bytearray(wheel.path.read_bytes())
+    place = data.index(b"big.bin") + 40
+    data[place] ^= 0xFF
+    wheel.path.write_bytes(data)
+    with pytest.raises(UnsafeContent, match="damaged"):
+        layer_of(WheelRecipe((wheel,), SITE, VERSION), cache)
+
+
+def test_bomb_is_refused_before_it_is_unpacked(cache, make_wheel) -> None:
+    wheel = make_wheel("mine", {"zeros.bin": bytes(1000)})
+    data = bytearray(wheel.path.read_bytes())
+    directory = data.rindex(b"PK\x01\x02", 0, data.rindex(b"zeros.bin"))
+    data[directory + 24 : directory + 28] = (2**31).to_bytes(4, "little")  # the size that it says it has
+    wheel.path.write_bytes(data)
+    with pytest.raises(UnsafeContent, match="as large as it says"):
+        layer_of(WheelRecipe((wheel,), SITE, VERSION), cache)
