@@ -48,7 +48,9 @@ def test_every_tar_reader_finds_the_files(files, is_gzip) -> None:
     assert writer.size_bytes == len(data)
     with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
         found = {
-            one.name: (archive.extractfile(one).read(), one.mode == 0o755) for one in archive if one.isfile()
+            one.name: (archive.extractfile(one).read(), one.mode == 0o755)  # type: ignore[union-attr]
+            for one in archive
+            if one.isfile()
         }
         folders = [one.name for one in archive if one.isdir()]
     assert found == files
