@@ -30,6 +30,8 @@ class Address:
         if parts.scheme not in PORTS or not parts.hostname:
             raise RegistryError("a registry gave an address that is not http or https")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        if not (is_sendable(target) and is_sendable(parts.hostname)):
+            raise RegistryError("a registry gave an address with characters that none may have")
         return cls(parts.scheme, parts.hostname, port or PORTS[parts.scheme], target)
 
     @property
@@ -57,7 +59,10 @@ class Address:
 
         A registry behind a proxy that ends TLS often names itself with http; that stays encrypted.
         """
-        joined = Address.parse(urljoin(f"{self.scheme}://{self.netloc}{self.target}", location))
+        try:
+            joined = Address.parse(urljoin(f"{self.scheme}://{self.netloc}{self.target}", location))
+        except ValueError:
+            raise RegistryError("a registry gave an address that cannot be read") from None
         if self.scheme == "https" and joined.scheme == "http" and joined.host == self.host:
             port = self.port if joined.port in (80, self.port) else joined.port
             return replace(joined, scheme="https", port=port)
@@ -66,6 +71,11 @@ class Address:
     def with_query(self, text: str) -> Address:
         """The same with `text` at the end of the query."""
         return replace(self, target=self.target + ("&" if "?" in self.target else "?") + text)
+
+
+def is_sendable(text: str) -> bool:
+    """Whether a stranger's text may be a part of a request: printable ASCII without spaces."""
+    return all("!" <= letter <= "~" for letter in text)
 
 
 def is_loopback(host: str) -> bool:

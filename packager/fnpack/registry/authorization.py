@@ -16,7 +16,7 @@ from typing import cast
 from urllib.parse import quote, urlencode
 
 from fnpack.registry import credentials
-from fnpack.registry.addresses import Address
+from fnpack.registry.addresses import Address, is_sendable
 from fnpack.registry.azure import NoDirectoryToken, directory_token, is_azure
 from fnpack.registry.challenges import Challenge, Scopes, covers, merged
 from fnpack.registry.credentials import Credential, Found
@@ -143,7 +143,7 @@ class Authorisation:
             response = self._send("GET", address, headers, None)
         answer = self._json(response, repository)
         text = answer.get("token") or answer.get("access_token")
-        if not isinstance(text, str) or not text:
+        if not isinstance(text, str) or not text or not is_sendable(text):
             raise RegistryError(f"the token server `{realm.netloc}` gave no token", registry=self._registry)
         lifetime = answer.get("expires_in")
         lifetime_s = float(lifetime) if isinstance(lifetime, int | float) and lifetime > 0 else _LIFETIME_S
@@ -191,12 +191,8 @@ class Authorisation:
 
     def _json(self, response: Response, repository: str) -> dict[str, object]:
         netloc = response.address.netloc
-        if response.status in (
-            400,
-            401,
-            403,
-            404,
-        ):  # servers differ in what they say to a login they do not take
+        # servers differ in what they answer to a login that they do not take
+        if response.status in (400, 401, 403, 404):
             text = quoted(response.text())
             said = f"the token server `{netloc}` answered {response.status}" + (f": {text}" if text else "")
             raise self.unauthorised(repository, said)
@@ -246,8 +242,9 @@ class Authorisation:
                 self._challenge = Challenge(kept["scheme"], str(kept["realm"]), str(kept["service"]))
             for one in cast("list[dict[str, object]]", kept["tokens"]):
                 scopes = frozenset(str(scope) for scope in cast("list[object]", one["scopes"]))
-                expires_at = float(cast("float", one["expires_at"]))
-                self._tokens.append(Token(scopes, expires_at, str(one["text"]), is_kept=True))
+                expires_at, text = float(cast("float", one["expires_at"])), str(one["text"])
+                if is_sendable(text):
+                    self._tokens.append(Token(scopes, expires_at, text, is_kept=True))
         except (KeyError, TypeError, ValueError):
             self._challenge, self._tokens = None, []
 

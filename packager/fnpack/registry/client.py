@@ -159,9 +159,8 @@ class Registry:
         where: dict[str, str] = {"registry": self.name, "repository": repository}
         named, says = f"{self.name}/{repository}", _says(said)
         if code == "DIGEST_INVALID":
-            return DigestMismatch(
-                f"`{named}`: the registry got other bytes than their digest promises", **where
-            )
+            said = f"`{named}`: the registry got other bytes than their digest promises"
+            return DigestMismatch(said, hint=_HINT_DIGEST, **where)
         if status == 401:
             return self._authorisation.unauthorised(repository, said)
         if status == 403 or code == "DENIED":
@@ -316,6 +315,7 @@ class Registry:
 
 _COMMON = {"User-Agent": "fnpack", "Accept-Encoding": "identity"}
 _HINT_404 = "Check the name, and that it was pushed; some registries say this of what a login may not see."
+_HINT_DIGEST = "A file changed while it was pushed, or something on the way changed its bytes; push again."
 _HINT_5XX = "The registry failed; its log or its administrator knows why."
 _HINT_413 = "The registry, or a proxy before it, limits the size of requests (nginx: client_max_body_size)."
 

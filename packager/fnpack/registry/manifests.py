@@ -249,9 +249,9 @@ def _not_found(registries: Registries, reference: Reference) -> ImageNotFound:
     where = {"registry": reference.registry, "repository": reference.repository}
     wanted = f"digest {reference.digest}" if reference.digest else f"tag `{reference.tag}`"
     try:
-        tags = list_tags(registries, reference)
+        tags = [tag for tag in list_tags(registries, reference) if not tag.startswith("sha256-")]
     except RegistryError:  # it was only asked to give better advice
-        tags = ()
+        tags = []
     if not tags:
         return ImageNotFound(
             f"there is no `{reference}`: no repository `{reference.repository}` with {wanted} "

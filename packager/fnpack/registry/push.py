@@ -63,7 +63,7 @@ def push_image(
     """Push an image's blobs, then its manifest under the target's tag and each of `tags`.
 
     Layers that `base` holds are mounted where it is in the same registry, and else streamed from there. A target with
-    a digest and no further tags is pushed by its digest alone, as the images of an index are.
+    a digest gives no tag away, whether it names one or not: so the images of an index are pushed.
     Raises RegistryUnauthorised, RegistryDenied, TooLarge, TransferBroken and the other errors of this package.
     """
     _intend(registries, target, base)
@@ -132,9 +132,9 @@ class _Push:
         )
 
     def manifest(self, manifest: BytesContent, tags: Sequence[str]) -> None:
-        """Put the manifest under each tag."""
-        names = dict.fromkeys([*([self._target.tag] if self._target.tag else []), *tags])
-        targets = [self._target.tagged(tag) for tag in names if tag]
+        """Put the manifest under each tag. A digest in the target says that its tag is not meant."""
+        own = None if self._target.digest else self._target.tag
+        targets = [self._target.tagged(tag) for tag in dict.fromkeys([own, *tags]) if tag]
         for target in targets or [self._target.at(manifest.descriptor.digest)]:
             with self._step(str(target), manifest) as step:
                 self._lists_referrers = put_manifest(self._registries, target, manifest, self._scopes)

@@ -16,6 +16,7 @@ from fnpack.registry.addresses import Address
 from fnpack.registry.errors import (
     ContentChanged,
     ProxyFailed,
+    RegistryError,
     RegistryUnreachable,
     TransferBroken,
 )
@@ -66,7 +67,6 @@ class Response:
     def __init__(self, raw: HTTPResponse, address: Address, done: Callable[[bool], None]) -> None:
         self.status: int = raw.status
         self.address = address
-        self.is_http_1_0 = raw.version == 10
         self._raw, self._done = raw, done
 
     def header(self, name: str) -> str | None:
@@ -76,12 +76,6 @@ class Response:
     def headers(self, name: str) -> list[str]:
         """All values of a header."""
         return self._raw.headers.get_all(name) or []
-
-    @property
-    def size_bytes(self) -> int | None:
-        """What Content-Length says."""
-        text = self.header("Content-Length") or ""
-        return int(text) if text.isdecimal() else None
 
     def read(self, limit: int) -> bytes:
         """The body, all of it if it is no longer than `limit`, else a byte more than that."""
@@ -97,13 +91,7 @@ class Response:
             self.close()
             raise _broken(self.address, exc) from exc
         if count == 0 and len(buffer):
-            if self._raw.length:
-                self.close()
-                raise TransferBroken(
-                    f"the connection to `{self.address.netloc}` broke off before its answer was whole",
-                    registry=self.address.netloc,
-                )
-            self._end(reusable=True)
+            self._at_end()
         return count
 
     def text(self) -> str:
@@ -127,14 +115,18 @@ class Response:
             self._end(reusable=False)
             raise _broken(self.address, exc) from exc
         if len(data) < limit:
-            if self._raw.length:
-                self._end(reusable=False)
-                raise TransferBroken(
-                    f"the connection to `{self.address.netloc}` broke off before its answer was whole",
-                    registry=self.address.netloc,
-                )
-            self._end(reusable=True)
+            self._at_end()
         return data
+
+    def _at_end(self) -> None:
+        """No more bytes come; raises TransferBroken if more were announced."""
+        is_whole = not self._raw.length
+        self._end(reusable=is_whole)
+        if not is_whole:
+            where = self.address.netloc
+            raise TransferBroken(
+                f"the connection to `{where}` broke off before its answer was whole", registry=where
+            )
 
     def _end(self, *, reusable: bool) -> None:
         done, self._done = self._done, lambda _: None
@@ -180,20 +172,11 @@ class Transport:
 
     def speaks_tls(self, host: str, port: int) -> bool:
         """Whether a TLS handshake succeeds there, whoever's certificate it is."""
-        import socket
-        import ssl
-
-        from fnpack.registry.trust import context_for
-
-        context = context_for(host, self._settings, verified=False)
         try:
-            with (
-                socket.create_connection((host, port), self._settings.connect_timeout_s) as plain,
-                context.wrap_socket(plain, server_hostname=host),
-            ):
-                return True
-        except (ssl.SSLError, OSError):
+            self._connect(Address("https", host, port), verified=False).close()
+        except RegistryError:
             return False
+        return True
 
     def close(self) -> None:
         """End all connections, also those that another thread waits on."""

@@ -145,12 +145,13 @@ def test_an_index_holds_one_image_for_each_platform(registry: str, registries: R
     target, entries = reference(registry), []
     for platform in ("linux/amd64", "linux/arm64"):
         made = image(layer(platform.encode()), platform=platform)
-        digest = made.manifest.descriptor.digest
-        push_image(replace(target, tag=None, digest=digest), **made.parts, registries=registries)
+        push_image(target.at(made.manifest.descriptor.digest), **made.parts, registries=registries)
         system, architecture = platform.split("/")
         entries.append(
             {**made.manifest.descriptor.to_json(), "platform": {"os": system, "architecture": architecture}}
         )
+    with pytest.raises(ImageNotFound):  # no image of the index has taken its tag
+        head_manifest(registries, target)
     body = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
     index = BytesContent.of(json.dumps(body).encode(), INDEX)
     result = push_index(target, index, registries=registries, tags=["latest"])

@@ -246,11 +246,3 @@ def test_plain_http_goes_through_a_proxy_with_the_whole_address(registry: str, s
     assert proxy.requests == [("GET", "http://registry.test/v2/")]
     assert proxy.headers[0]["Host"] == "registry.test"
     assert proxy.headers[0]["Proxy-Authorization"] == "Basic bWU6czNjcmV0"
-
-
-def test_a_location_with_http_behind_tls_stays_encrypted() -> None:
-    here = Address.parse("https://registry.test/v2/a/blobs/uploads/")
-    assert here.join("http://registry.test/v2/x?_state=1").scheme == "https"
-    assert here.join("/v2/x").netloc == "registry.test"
-    assert here.join("https://storage.test/x").netloc == "storage.test"
-    assert "secret" not in repr(here.join("https://storage.test/x?sig=secret"))
