@@ -71,7 +71,7 @@ EXAMPLES = """\
 @click.option("--input-subscription", metavar="NAME", help="Its subscription.")
 @click.option("--output-topic", metavar="NAME", help="Service Bus topic for results.")
 @click.option(
-    "--output",
+    "--extra-output",
     multiple=True,
     metavar="NAME=KIND:TARGET",
     help="Output beside the result: blob, queue, service_bus_queue, service_bus_topic; repeatable.",

@@ -51,7 +51,7 @@ OPTIONS: dict[str, Option] = {
         Option("input_topic"),
         Option("input_subscription"),
         Option("output_topic"),
-        Option("output", "list"),
+        Option("extra_output", "list"),
         Option("auth_level"),
         Option("connection"),
         Option("service_bus_connection"),

@@ -1,4 +1,4 @@
-"""The outputs that an entry script may name beside its result: `--output NAME=KIND:TARGET`."""
+"""The outputs that an entry script may name beside its result: `--extra-output NAME=KIND:TARGET`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _SETTING = re.compile(r"%[^%]+%")  # replaced by the host when it starts
 
 def complete_outputs(raw: RawSettings, triggers: Sequence[Trigger], problems: Problems) -> tuple[Output, ...]:
     """The outputs, with the connection of a trigger of their service where there is one. Notes every problem."""
-    setting = raw.get("output")
+    setting = raw.get("extra_output")
     if setting is None or not isinstance(setting.value, tuple):
         return ()
     inputs = [t.input_path for t in triggers if isinstance(t, BlobTrigger)]

@@ -8,16 +8,16 @@ from fnpack_triggers.errors import FnpackError
 class PlaceError(FnpackError):
     """What was given names no place for messages or blobs."""
 
-    code = "FN510"
+    code = "FN540"
 
 
 class NoConnection(FnpackError):  # noqa: N818 - says what is missing
     """No service runs here, and no setting says where one is."""
 
-    code = "FN511"
+    code = "FN541"
 
 
 class NothingCame(FnpackError):  # noqa: N818 - says what happened
     """No message, or no blob, was there in time."""
 
-    code = "FN512"
+    code = "FN542"

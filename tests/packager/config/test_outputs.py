@@ -13,7 +13,7 @@ from fnpack.spec import Output
 
 def outputs(folder: Path, *given: str, **flags: Value) -> tuple[Output, ...]:
     (folder / "score.py").touch()
-    values: dict[str, Value | None] = {"entry_script": "score.py", "output": given, **flags}
+    values: dict[str, Value | None] = {"entry_script": "score.py", "extra_output": given, **flags}
     return complete(merge(ProjectSettings(), {}, values, cwd=folder)).app.outputs
 
 
@@ -48,16 +48,16 @@ def test_connection_is_that_of_the_trigger_of_its_service(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "what"),
     [
-        ("alerts", "--output: `alerts` is no output"),
-        ("a=queue", "--output: `a=queue` is no output"),
-        ("a=queu:alerts", "--output: there is no kind of output `queu`"),
-        ("output=queue:alerts", "--output: an output cannot be named `output`"),
-        ("class=queue:alerts", "--output: an output cannot be named `class`"),
-        ("1a=queue:alerts", "--output: an output cannot be named `1a`"),
-        ("a=queue:Alerts", "--output: output `a`: `Alerts` is not the name of a storage queue"),
-        ("a=queue:a--b", "--output: output `a`: `a--b` is not the name of a storage queue"),
-        ("a=service_bus_queue:-q", "--output: output `a`: `-q` is not the name of a queue or topic"),
-        ("a=blob:x/{name", "--output: output `a`: `x/{name`"),
+        ("alerts", "--extra-output: `alerts` is no output"),
+        ("a=queue", "--extra-output: `a=queue` is no output"),
+        ("a=queu:alerts", "--extra-output: there is no kind of output `queu`"),
+        ("output=queue:alerts", "--extra-output: an output cannot be named `output`"),
+        ("class=queue:alerts", "--extra-output: an output cannot be named `class`"),
+        ("1a=queue:alerts", "--extra-output: an output cannot be named `1a`"),
+        ("a=queue:Alerts", "--extra-output: output `a`: `Alerts` is not the name of a storage queue"),
+        ("a=queue:a--b", "--extra-output: output `a`: `a--b` is not the name of a storage queue"),
+        ("a=service_bus_queue:-q", "--extra-output: output `a`: `-q` is not the name of a queue or topic"),
+        ("a=blob:x/{name", "--extra-output: output `a`: `x/{name`"),
     ],
 )
 def test_impossible_output_is_refused(folder: Path, given: str, what: str) -> None:
@@ -71,5 +71,5 @@ def test_name_that_is_given_twice_and_blobs_that_feed_the_trigger_are_refused(fo
     with pytest.raises(ConfigurationError) as caught:
         outputs(folder, "a=queue:one", "A=queue:two", "b=blob:input/{blobname}.json", trigger=("blob",))
     twice, loop = str(caught.value).splitlines()
-    assert twice.startswith("--output: the output `A` is given twice")
+    assert twice.startswith("--extra-output: the output `A` is given twice")
     assert "would match `input/{blobname}.json` and be scored again, without end" in loop

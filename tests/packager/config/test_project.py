@@ -25,7 +25,7 @@ output_queue = "out"
 input_topic = "t"
 input_subscription = "s"
 output_topic = "u"
-output = ["alerts=queue:alerts"]
+extra_output = ["alerts=queue:alerts"]
 auth_level = "anonymous"
 connection = "Storage"
 service_bus_connection = "Bus"
@@ -34,6 +34,9 @@ base_image = "base"
 platform = "linux/amd64"
 python_version = "3.11"
 tag = "x:1"
+builder = "oci"
+output = "engine"
+insecure_registry = ["registry.example"]
 push = true
 identity = true
 """
