@@ -44,6 +44,7 @@ def containers_on(engine, base: str) -> list[str]:
 def refused(fnpack, settings, *arguments: str) -> str:
     """Run a build that fails with exit code 1 and an error of its own; returns what it said, in both forms."""
     before = fnpack.snapshot()
+    arguments = ("--builder", "docker", *arguments)
     ended = fnpack("build", *arguments, settings=settings, timeout_s=110)
     assert (ended.code, ended.stdout) == (ExitCode.FAILED, ""), ended.stderr
     as_json = fnpack("build", *arguments, "--json", settings=settings, timeout_s=110)
@@ -127,7 +128,14 @@ def test_ctrl_c_stops_the_engines_work_and_leaves_nothing(
 
     try:
         build = fnpack.start(
-            "build", "--base-image", base, "--tag", "fnpack-test/interrupted:1", settings=engine_settings
+            "build",
+            "--builder",
+            "docker",
+            "--base-image",
+            base,
+            "--tag",
+            "fnpack-test/interrupted:1",
+            settings=engine_settings,
         )
         wait_until(naps, timeout_s=60, what="the step to run")
         build.send_signal(signal.SIGINT)
