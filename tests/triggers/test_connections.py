@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fnpack_triggers.connections import StorageConnection, lookup
+from fnpack_triggers.connections import StorageConnection
 from fnpack_triggers.errors import ConnectionSettingError
+from fnpack_triggers.sections import find_section
 
 KEY = "c2VjcmV0c2VjcmV0"
 GOOD = f"DefaultEndpointsProtocol=https;AccountName=acme;AccountKey={KEY};EndpointSuffix=core.windows.net"
@@ -19,19 +20,14 @@ def test_the_order_of_lookup_is_that_of_azures_host() -> None:
         "ConnectionStrings__AzureWebJobsX": "1",
     }
     for expected in ("1", "2", "3", "4"):
-        assert lookup(settings, "x") == expected
+        assert find_section(settings, "x").value == expected
         del settings[next(key for key, value in settings.items() if value == expected)]
 
 
 def test_a_missing_setting_is_named_with_how_to_set_it() -> None:
     with pytest.raises(ConnectionSettingError, match="`TriggerConnectionString` is not set") as caught:
-        lookup({"TriggerConnectionString": "  "}, "TriggerConnectionString")
+        find_section({"TriggerConnectionString": "  "}, "TriggerConnectionString")
     assert "docker run -e TriggerConnectionString=" in str(caught.value.hint)
-
-
-def test_an_identity_is_told_apart_from_a_missing_setting_where_only_a_connection_string_will_do() -> None:
-    with pytest.raises(ConnectionSettingError, match="identity"):
-        lookup({"X__accountName": "acme"}, "X")
 
 
 def test_an_empty_name_means_the_hosts_own_storage() -> None:
@@ -74,7 +70,7 @@ def test_a_malformed_connection_string_is_refused_by_part_and_never_shown(text: 
 )
 def test_a_connection_string_in_place_of_a_name_is_refused_and_never_shown(name: str) -> None:
     with pytest.raises(ConnectionSettingError, match="name of a setting") as caught:
-        lookup({}, name)
+        find_section({}, name)
     assert KEY not in f"{caught.value} {caught.value.hint}"
 
 

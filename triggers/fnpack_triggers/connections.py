@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from fnpack_triggers.errors import ConnectionSettingError
 from fnpack_triggers.identity import require_library
-from fnpack_triggers.sections import find_section, is_given, lookup
+from fnpack_triggers.sections import find_section, is_given
 from fnpack_triggers.storage_identity import StorageIdentity, read_storage_identity
 
-__all__ = ["DEFAULT_STORAGE_SETTING", "StorageConnection", "is_given", "lookup"]
+__all__ = ["DEFAULT_STORAGE_SETTING", "StorageConnection", "is_given"]
 
 DEFAULT_STORAGE_SETTING = "AzureWebJobsStorage"
 

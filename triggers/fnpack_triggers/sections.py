@@ -62,20 +62,6 @@ def find_section(settings: Mapping[str, str], name: str) -> Section:
     return section
 
 
-def lookup(settings: Mapping[str, str], name: str) -> str:
-    """The value of the connection setting `name`, where only a connection string will do.
-
-    Raises ConnectionSettingError as `find_section`, and when the connection is given as an identity.
-    """
-    section = find_section(settings, name)
-    if not section.value:
-        raise ConnectionSettingError(
-            f"the connection `{name}` is given as an identity (`{section.prefix}__...`), which is not possible here",
-            hint=f"set `{name}` to a connection string",
-        )
-    return section.value
-
-
 def _section(settings: Mapping[str, str], name: str) -> Section | None:
     for prefix in (
         f"ConnectionStrings:AzureWebJobs{name}",

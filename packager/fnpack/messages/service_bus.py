@@ -23,6 +23,7 @@ from azure.servicebus.exceptions import OperationTimeoutError, ServiceBusError
 from fnpack.messages.message import Draft, Message
 from fnpack.messages.place import Place
 from fnpack_triggers.base import Json
+from fnpack_triggers.identity import SyncCredential
 from fnpack_triggers.service_bus.connection import BusConnection
 from fnpack_triggers.service_bus.event import body_bytes, plain
 from fnpack_triggers.service_bus.faults import BusRefused, EntityAbsent, LockLost, translated
@@ -48,10 +49,16 @@ class Bus:
 
     def __init__(self, connection: BusConnection) -> None:
         self._namespace = connection.namespace
+        self._credential = None if connection.sign_in is None else SyncCredential(connection.sign_in)
         # Without try_timeout the library waits for ever for a broker that does not answer.
-        self._client = ServiceBusClient.from_connection_string(
-            connection.text, retry_total=0, try_timeout=_TRY_S
-        )
+        if self._credential is None:
+            self._client = ServiceBusClient.from_connection_string(
+                connection.text, retry_total=0, try_timeout=_TRY_S
+            )
+        else:
+            self._client = ServiceBusClient(
+                connection.namespace, self._credential, retry_total=0, try_timeout=_TRY_S
+            )
 
     def __enter__(self) -> Bus:
         """Nothing is connected yet."""
@@ -60,6 +67,8 @@ class Bus:
     def __exit__(self, *_: object) -> None:
         """Disconnect."""
         self._client.close()
+        if self._credential is not None:
+            self._credential.close()
 
     def send(self, place: Place, drafts: Sequence[Draft]) -> list[str]:
         """Send messages, many in one transfer; returns their ids."""

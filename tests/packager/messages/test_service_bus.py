@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from uuid import uuid4
 
 import pytest
+from azure.core.credentials import AccessToken
+from azure.servicebus import ServiceBusClient
 
 from fnpack.devbus import DevBusThread, QueueSettings
 from fnpack.messages.message import Draft, Message
 from fnpack.messages.place import Place
 from fnpack.messages.service_bus import Bus
+from fnpack_triggers.identity import SignIn
 from fnpack_triggers.service_bus.connection import BusConnection
 from fnpack_triggers.service_bus.faults import EntityAbsent
 
@@ -109,3 +114,34 @@ def test_place_that_is_not_there_is_named(bus: Bus) -> None:
             call(Place("queue", "nowhere"))
         assert "`queue:nowhere`: it does not exist" in str(caught.value)
         assert "`fnpack dev` creates" in str(caught.value.hint)
+
+
+def test_identity_signs_in_with_its_token(
+    service: DevBusThread, queue: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Credential:
+        """Stands for a managed identity, which exists in Azure only."""
+
+        def __init__(self, sign_in: SignIn) -> None:
+            assert sign_in.is_managed
+
+        def get_token(self, *scopes: str, **_: object) -> AccessToken:
+            assert scopes[0].startswith("https://servicebus.azure.net/")
+            return AccessToken("of-the-identity", int(time.time()) + 3600)
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("fnpack.messages.service_bus.SyncCredential", Credential)
+    plain = functools.partial(ServiceBusClient, use_tls=False)  # the development Service Bus speaks no TLS
+    monkeypatch.setattr("fnpack.messages.service_bus.ServiceBusClient", plain)
+    service.call(lambda bus: setattr(bus.faults, "only_token", "of-the-identity"))
+    settings = {
+        "B__fullyQualifiedNamespace": f"127.0.0.1:{service.port}",
+        "B__credential": "managedidentity",
+    }
+    try:
+        with Bus(BusConnection.find(settings, "B")) as client:
+            client.send(queue, [Draft(b"x")])
+    finally:
+        service.call(lambda bus: setattr(bus.faults, "only_token", ""))
+    assert service.call(lambda bus: len(bus.ensure_queue(queue.name))) == 1

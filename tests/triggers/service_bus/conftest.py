@@ -69,8 +69,7 @@ class Bus:
 
     def left(self, name: str) -> int:
         """How many messages are in a queue, locked ones too."""
-        with self.client() as client, client.get_queue_receiver(name) as link:
-            return len(link.peek_messages(max_message_count=250, timeout=10))
+        return self.running.call(lambda service: len(service.ensure_queue(name)))
 
 
 class Function:

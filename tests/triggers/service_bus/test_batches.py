@@ -119,7 +119,7 @@ async def test_batch_waits_for_its_smallest_size_and_no_longer_than_the_longest_
 
 
 async def test_locks_of_a_batch_are_renewed_while_it_runs(bus, listen, wait_for) -> None:
-    name, function = bus.queue(lock_ms=2000), Batches(5.0)
+    name, function = bus.queue(lock_ms=2000), Batches(3.5)
     bus.send(name, b"a", b"b")
     await listen(bus, name, function, is_batch=True)
     await wait_for(lambda: function.found and not function.running)

@@ -62,11 +62,7 @@ def numbers(count: int) -> list[bytes]:
 
 
 async def empty(bus, name: str) -> bool:
-    def left() -> int:
-        with bus.client() as client, client.get_queue_sender(name) as _:
-            return bus.running.call(lambda service: len(service.ensure_queue(name)))
-
-    return await asyncio.to_thread(left) == 0
+    return await asyncio.to_thread(bus.left, name) == 0
 
 
 async def test_sessions_run_side_by_side_and_each_in_order(bus, listen, wait_for) -> None:
@@ -110,8 +106,8 @@ async def test_as_many_messages_of_a_session_run_at_once_as_allowed(bus, listen,
 async def test_lock_of_a_session_is_renewed_while_a_message_runs_and_while_it_waits(
     bus, listen, wait_for, caplog
 ) -> None:
-    name, function = queue_with(bus, "a", 2, lock_ms=2000), Sessions(3.5)
-    await listen(bus, name, function, has_sessions=True, max_sessions=1, session_idle_s=4)
+    name, function = queue_with(bus, "a", 2, lock_ms=2000), Sessions(2.5)
+    await listen(bus, name, function, has_sessions=True, max_sessions=1, session_idle_s=3)
     await wait_for(lambda: empty(bus, name))
     bus.send(name, ServiceBusMessage(b"2", session_id="a"))
     await wait_for(lambda: function.total == 3)

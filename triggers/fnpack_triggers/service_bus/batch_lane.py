@@ -45,7 +45,7 @@ class BatchLane(Lane):
             left_s = _GAP_S if is_enough else max(until - time.monotonic(), _GAP_S)
             wait_s = min(left_s, IDLE_WAIT_S, self._due_in_s)
             found = await link.receive(self._room(link, len(batch)), wait_s)
-            if found and link.session_id:
+            if found and link.has_session:
                 until = min(until, time.monotonic() + self._options.idle_s)
         self._begin(deliver, list(batch.values()))
         return True
@@ -54,4 +54,4 @@ class BatchLane(Lane):
         """How many to ask for. Of a session one at a time: one that comes too late for its call is released by the
         library, and must not be overtaken by those behind it.
         """
-        return 1 if link.session_id else self._options.max_batch - count
+        return 1 if link.has_session else self._options.max_batch - count

@@ -152,7 +152,7 @@ class Lane(ABC):
 
     async def _serve(self, deliver: Deliver, link: ReceivingLink) -> None:
         """Receive and settle until stopped and settled, or the session is idle. Raises when the link is lost."""
-        self._session = SessionLock(link, self._options.max_renewal_s) if link.session_id else None
+        self._session = SessionLock(link, self._options.max_renewal_s) if link.has_session else None
         busy_at = time.monotonic()
         while not self._is_through:
             await self._settle_ended(link)
@@ -162,7 +162,7 @@ class Lane(ABC):
                 busy_at = time.monotonic()
                 continue
             idle_s = min(IDLE_WAIT_S, self._due_in_s)
-            if link.session_id and not self._flights:
+            if link.has_session and not self._flights:
                 idle_s = min(idle_s, self._options.idle_s - (time.monotonic() - busy_at))
                 if idle_s <= 0:
                     return

@@ -107,8 +107,8 @@ class ReceivingLink(_Link):
             "prefetch_count": prefetch_count,
             "socket_timeout": None if options.is_web_sockets else _READ_S,
         }
-        self._waits_for_session = session_wait_s is not None
-        if self._waits_for_session:
+        self.has_session = session_wait_s is not None
+        if self.has_session:
             given |= {"session_id": NEXT_AVAILABLE_SESSION, "max_wait_time": session_wait_s}
         self._receiver: ServiceBusReceiver
         if entity.subscription:
@@ -117,20 +117,15 @@ class ReceivingLink(_Link):
             self._receiver = self._client.get_queue_receiver(entity.name, **given)
 
     @property
-    def session_id(self) -> str:
-        """The session that is held; empty where the entity has none."""
-        return self._receiver.session.session_id if self._waits_for_session else ""
-
-    @property
     def session_locked_until(self) -> datetime | None:
         """When the lock of the session ends."""
-        return self._receiver.session.locked_until_utc if self._waits_for_session else None
+        return self._receiver.session.locked_until_utc if self.has_session else None
 
     async def _bounded(self, call: Awaitable[_T], operation: str, timeout_s: float | None = None) -> _T:
         try:
             return await super()._bounded(call, operation, timeout_s)
         except BusUnavailable as exc:
-            if self._waits_for_session and is_closed(exc):
+            if self.has_session and is_closed(exc):
                 raise LockLost("its session was lost") from exc
             raise
 
@@ -139,7 +134,7 @@ class ReceivingLink(_Link):
         try:
             await self._bounded(self._receiver.__aenter__(), "receive from")
         except BusUnavailable as exc:
-            if self._waits_for_session and is_no_session(exc):
+            if self.has_session and is_no_session(exc):
                 raise NoSession from exc
             raise
 

@@ -124,7 +124,7 @@ class ServiceBusTrigger:
 
     @property
     def _prefetch_count(self) -> int:
-        """None where the order within a session counts: what was fetched would overtake a message that fails."""
+        """Nothing where the order within a session counts: what was fetched would overtake a message that fails."""
         is_ordered = self.has_sessions and (self.is_batch or self.options.max_calls_per_session == 1)
         return 0 if is_ordered else self.options.prefetch_count
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _BUSY_WAIT_S = 0.02  # how long a lane with messages in flight listens, so how late it settles them
 _QUICK_S, _QUICK_CALLS = 0.003, 3  # so many answers in a row that were there at once: messages wait in line
-_CHUNK = 8
+_CHUNK = 16
 
 
 class MessageLane(Lane):

@@ -63,13 +63,16 @@ class ServiceBusOutput:
             for number, item in enumerate(items, start=1)
         ]
         outbox = self._outbox(name)
+        if len(items) == 1:
+            await outbox.send(messages[0], len(items[0]) + _OVERHEAD_BYTES)
+            return name
         sends = (
             outbox.send(one, len(item) + _OVERHEAD_BYTES) for one, item in zip(messages, items, strict=True)
         )
         for result in await asyncio.gather(*sends, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
-        return name if len(items) == 1 else f"{name} ({len(items)} messages)"
+        return f"{name} ({len(items)} messages)"
 
     async def close(self) -> None:
         """Close the connections."""
