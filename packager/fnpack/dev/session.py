@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
@@ -20,6 +20,7 @@ from fnpack.dev.services import ServiceOptions, Services, read_bus_config
 from fnpack.dev.source import Source, source_of
 from fnpack.dev.state import Running, StateFolder
 from fnpack.dev.tips import Tips, sample_file
+from fnpack.dev.watcher import Watcher
 from fnpack.dev.wiring import DEVELOPMENT_STORAGE, Wired, wire
 from fnpack_host.app.function_app import FunctionApp
 from fnpack_host.settings import Settings
@@ -28,9 +29,7 @@ from fnpack_triggers.errors import FnpackError
 from fnpack_triggers.service_bus.connection import DEFAULT_SETTING as DEFAULT_BUS_SETTING
 
 DEFAULT_PORT = 7071
-_POLL_MS = 200
-_QUIET_MS = 100  # no change for so long: an editor has done
-_TOGETHER_MS = 2000
+_POLL_S = 0.2
 INTERRUPTED = 130
 
 
@@ -166,6 +165,7 @@ class Session:
         self._folder, self._on_started = folder, on_started
         self._host: HostChild | None = None
         self._spare: HostChild | None = None  # waits to be told what to run
+        self._watcher: Watcher | None = None
         self._kinds: tuple[str, ...] = ()
         self._shown: list[str] = []
         self._port = 0
@@ -184,7 +184,7 @@ class Session:
         )
         self._tell(running, None)
         while True:
-            time.sleep(_POLL_MS / 1000)
+            time.sleep(_POLL_S)
             self._services.check()
 
     def _settings_of_app(self) -> Mapping[str, str]:
@@ -207,6 +207,7 @@ class Session:
         source = source_of(self._options.folder, self._app_target)
         since = time.time()
         self._port = self._choose_port()
+        self._watch(source)  # before the app is read, so that no change is missed
         try:
             self._begin(source, since)
         except DevError:
@@ -217,11 +218,13 @@ class Session:
             self._failed(error)
         if not self._options.is_reloading:
             return self._wait_for_host()
-        self._watch(source)
+        self._follow(source)
         return 0
 
     def close(self) -> None:
         """Stop the host, which drains first."""
+        if self._watcher is not None:
+            self._watcher.stop()
         spare, self._spare = self._spare, None
         if spare is not None:
             spare.stop()
@@ -321,28 +324,35 @@ class Session:
     def _wait_for_host(self) -> int:
         code: int | None = None
         while code is None and self._host is not None:
-            code = self._host.wait(_POLL_MS / 1000)
+            code = self._host.wait(_POLL_S)
             self._services.check()
         return code or 0
 
     # --- changes ---
 
-    def _watch(self, source: Source) -> None:
+    def _follow(self, source: Source) -> None:
         """Start again after each change that matters, for ever."""
-        watched: tuple[Path, ...] | None = None
-        while True:
-            watched = tuple(source.watched)
-            for changed in _changes(watched, source):
-                self._services.check()
-                if changed:
-                    self._change(source, changed)
-                    if tuple(source.watched) != watched:
-                        break
-                elif self._host is not None and self._host.exit_code is not None:
-                    self._voice.say(
-                        f"the host ended with code {self._host.exit_code}; waiting for a change", style="dim"
-                    )
-                    self._stop_host()
+        while self._watcher is not None:
+            self._watch(source)
+            changed = self._watcher.wait(_POLL_S)
+            self._services.check()
+            if changed:
+                self._change(source, changed)
+            elif self._host is not None and self._host.exit_code is not None:
+                self._voice.say(
+                    f"the host ended with code {self._host.exit_code}; waiting for a change", style="dim"
+                )
+                self._stop_host()
+
+    def _watch(self, source: Source) -> None:
+        """Watch what belongs to the app as it is now."""
+        paths = tuple(source.watched)
+        if self._watcher is not None and self._watcher.paths != paths:
+            self._watcher.stop()
+            self._watcher = None
+        if self._watcher is None and self._options.is_reloading:
+            self._watcher = Watcher(paths, source.matters)
+            self._watcher.start()
 
     def _change(self, source: Source, changed: list[str]) -> None:
         shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
@@ -385,25 +395,3 @@ def _indexed(app: FunctionApp) -> FunctionApp:
     # code that reads the setting while it is imported finds one, though the storage may not run yet
     settings = Settings({DEFAULT_STORAGE_SETTING: DEVELOPMENT_STORAGE, **app.settings})
     return replace(asyncio.run(indexed(replace(app, settings=settings))), settings=app.settings)
-
-
-def _changes(watched: tuple[Path, ...], source: Source) -> Iterator[list[str]]:
-    """The names of files that changed, as changes come; an empty list several times a second."""
-    from watchfiles import DefaultFilter, watch
-
-    class Filter(DefaultFilter):
-        ignore_dirs = (*DefaultFilter.ignore_dirs, ".fnpack", ".python_packages")
-
-        def __call__(self, change: object, path: str) -> bool:
-            return super().__call__(change, path) and source.matters(Path(path))  # type: ignore[arg-type]
-
-    found = watch(
-        *watched,
-        watch_filter=Filter(),
-        debounce=_TOGETHER_MS,
-        step=_QUIET_MS,
-        rust_timeout=_POLL_MS,
-        yield_on_timeout=True,
-    )
-    for changes in found:
-        yield sorted({Path(path).name for _, path in changes})

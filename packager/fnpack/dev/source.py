@@ -13,7 +13,7 @@ from fnpack.dev.errors import DevError
 _APP_MARKS = ("host.json", "function_app.py")
 _CODE = (".py",)
 _APP_FILES = ("function.json", "host.json", "local.settings.json")
-_PROJECT_FILES = ("fnpack.toml", "pyproject.toml", "local.settings.json", ".env")
+_PROJECT_FILES = ("fnpack.toml", "pyproject.toml")
 _PROJECT_ENDINGS = (".py", ".json", ".yml", ".yaml", ".txt")
 
 

@@ -59,6 +59,7 @@ class StateFolder:
         """Take the folder for this process; False if another holds it. Raises DevError where it cannot be written."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / ".gitignore").write_text("*\n")  # nothing here belongs into a repository
             lock = (self.path / _LOCK).open("a")
         except OSError as error:
             raise DevError(

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from fnpack.dev.needs import LOOK_SUBSCRIPTION
+from fnpack.dev.needs import LOOK_SUBSCRIPTION, needs_of
 from fnpack.invoke import FunctionFailed, NoAnswer, Output
 from fnpack.messages.place import Place
 from fnpack_host.app.function_app import Function, FunctionApp
@@ -141,10 +141,19 @@ def _bus(
         place = Place("topic", _name(app, binding, "topicName", data), LOOK_SUBSCRIPTION)
     bus = stack.enter_context(opened_bus(app, binding))
     try:
-        yield _BusOutput(stack.enter_context(bus.watch(place, session=session)), place)
+        watch = bus.watch(place, session=session if _has_sessions(app, place) else None)
+        yield _BusOutput(stack.enter_context(watch), place)
     except EntityAbsent:
         if place.kind == "queue":
             raise
+
+
+def _has_sessions(app: FunctionApp, place: Place) -> bool:
+    """Whether a function of the app reads the queue by sessions; of others nothing is known."""
+    entities = [one for found in needs_of(app).bus.values() for one in found]
+    return any(
+        one.has_sessions and one.name.lower() == place.name.lower() for one in entities if not one.topic
+    )
 
 
 def _name(app: FunctionApp, binding: Binding, key: str, data: Mapping[str, Json]) -> str:
