@@ -20,8 +20,13 @@ class Outcome:
 
 
 def build_image(settings: BuildSettings, progress: Progress) -> Outcome:
-    """Build and, where the settings say so, push the image."""
-    built = build.build_image(settings, progress)
+    """Build and, where the settings say so, push the image, by the builder that they name."""
+    if settings.builder == "docker":
+        built = build.build_image(settings, progress)
+    else:
+        from fnpack import daemonless
+
+        built = daemonless.build_image(settings, daemonless.destination_of(settings), progress)
     return Outcome(built.reference, _lines(built.app.functions))
 
 
