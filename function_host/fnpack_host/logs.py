@@ -56,7 +56,13 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(facts)
 
 
-class LineHandler(logging.StreamHandler[TextIO]):
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:  # Python 3.10 has no such subscript at run time
+    _StreamHandler = logging.StreamHandler
+
+
+class LineHandler(_StreamHandler):
     """Writes the lines of one turn of the event loop together: under load a system call for each would be a third of
     what a call costs. Warnings and errors, and lines from outside the loop, are written at once.
     """

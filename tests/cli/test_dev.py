@@ -154,7 +154,7 @@ def test_a_second_one_in_the_same_folder_is_refused(home, dev) -> None:
     refused = home("dev", "--json")
     assert refused.returncode == ExitCode.FAILED
     error = facts(refused.stdout)["error"]
-    assert error["code"] == "FN543"
+    assert error["code"] == "FN520"
     assert f"(process {dev.process.pid})" in str(error)
 
 

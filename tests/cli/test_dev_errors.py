@@ -26,7 +26,7 @@ def test_folder_with_nothing_to_run_is_told_and_left_as_it_was(fnpack) -> None:
     before = fnpack.snapshot()
     ended = fnpack("dev")
     assert (ended.code, ended.stdout) == (ExitCode.FAILED, "")
-    assert f"Error FN543: {fnpack.folder} is neither a function app nor a project" in ended.stderr
+    assert f"Error FN520: {fnpack.folder} is neither a function app nor a project" in ended.stderr
     missing = fnpack("dev", "--services-only", "--config", "Confg.json", "--json")
     assert missing.error["code"] == "FN301"
     assert fnpack.snapshot() == before
@@ -37,14 +37,14 @@ def test_port_that_was_asked_for_and_is_taken_is_told(fnpack) -> None:
         port = str(taken.getsockname()[1])
         ended = fnpack("dev", "--port", port)
     assert ended.code == ExitCode.FAILED
-    assert f"Error FN543: the port {port} is not free" in ended.stderr
+    assert f"Error FN520: the port {port} is not free" in ended.stderr
     assert "--port (0 takes any free one)" in ended.stderr
 
 
 def test_storage_without_node_is_told_with_what_to_do(fnpack, no_node) -> None:
     ended = fnpack("dev", settings={**no_node, "FNPACK_TRIGGER": "blob"})
     assert (ended.code, ended.stdout) == (ExitCode.MISSING_TOOL, "")
-    assert "Error FN544: Azurite, the local storage account, needs Node.js" in ended.stderr
+    assert "Error FN521: Azurite, the local storage account, needs Node.js" in ended.stderr
     assert "pip install 'fnpack[node]'" in ended.stderr
     assert "stopped" not in ended.stderr
 

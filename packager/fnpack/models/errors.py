@@ -10,19 +10,19 @@ from fnpack.exceptions import ModelNotFoundException, WebserviceException
 class RegistryError(WebserviceException):
     """The registry cannot be read or written: a full disk, no permission, a service that refuses."""
 
-    code = "FN510"
+    code = "FN524"
 
 
 class RegistryUnfit(WebserviceException):
     """This kind of storage cannot hold a registry: it cannot create a file only where there is none."""
 
-    code = "FN511"
+    code = "FN526"
 
 
 class ModelInUse(WebserviceException):
     """A model cannot be deleted, because a service or a package uses it."""
 
-    code = "FN512"
+    code = "FN527"
 
     def __init__(self, model_id: str, users: Iterable[str]) -> None:
         named = ", ".join(sorted(users))

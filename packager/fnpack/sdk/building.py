@@ -20,15 +20,27 @@ class Outcome:
 
 
 def build_image(settings: BuildSettings, progress: Progress) -> Outcome:
-    """Build and, where the settings say so, push the image."""
-    built = build.build_image(settings, progress)
-    return Outcome(built.reference, _lines(built.app.functions))
+    """Build and, where the settings say so, push the image, by the builder that they name."""
+    if settings.builder == "docker":
+        built = build.build_image(settings, progress)
+    else:
+        from fnpack import daemonless
+
+        built = daemonless.build_image(settings, daemonless.destination_of(settings), progress)
+    return Outcome(_by_digest(built.reference), _lines(built.app.functions))
 
 
 def build_context(settings: BuildSettings, folder: Path, progress: Progress) -> Outcome:
     """Write the Dockerfile and all that it needs."""
     app = build.build_context(settings, folder, progress)
     return Outcome(str(folder), _lines(app.functions))
+
+
+def _by_digest(reference: str) -> str:
+    """The reference as SDK v1 gave it: `registry/package@sha256:...`, without the tag."""
+    name, at, digest = reference.partition("@")
+    last = name.rpartition("/")[2]
+    return f"{name.removesuffix(last)}{last.partition(':')[0]}@{digest}" if at else reference
 
 
 def _lines(functions: tuple[Function, ...]) -> tuple[str, ...]:

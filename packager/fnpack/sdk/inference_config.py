@@ -22,7 +22,17 @@ from fnpack.spec import ModelSource, RegistryLogin
 CONFIG = "inferenceconfig.json"
 _RUNTIMES = ("python", "python-slim")
 # What the environment may say about a package; the rest of a build is said by the call.
-_VARIABLES = ("host", "base_image", "platform", "python_version", "connection", "identity")
+_VARIABLES = (
+    "host",
+    "base_image",
+    "platform",
+    "python_version",
+    "connection",
+    "identity",
+    "builder",
+    "output",
+    "insecure_registry",
+)
 _GPU = "name a base image with CUDA: `environment.docker.base_image`"
 
 

@@ -65,13 +65,13 @@ class WebserviceNotFound(WebserviceException):
 class ServiceFailed(WebserviceException):
     """A service did not start, or not in time; the text has the end of its log."""
 
-    code = "FN520"
+    code = "FN528"
 
 
 class ScoringFailed(WebserviceException):
     """A service did not answer, or with another status than 200."""
 
-    code = "FN521"
+    code = "FN529"
 
 
 @dataclass(frozen=True, slots=True)

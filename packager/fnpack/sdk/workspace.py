@@ -256,7 +256,7 @@ class Workspace:
 class MissingAttribute(NotCarriedOver, AttributeError):  # noqa: N818 - says what it is
     """As an attribute that is missing, so that `hasattr` and `getattr` with a default go on to work."""
 
-    code = "FN522"
+    code = "FN530"
 
 
 def _named(name: str | None) -> WorkspaceFolder:

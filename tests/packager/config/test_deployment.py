@@ -16,7 +16,7 @@ from fnpack.config.inference import read_inference_config
 from fnpack.config.python_section import PYTHON_KEYS
 from fnpack.errors import ConfigurationError, Problem
 
-GOOD = {
+GOOD: dict[str, object] = {
     "text": "x", "flag": True, "number": 0.5, "count": 2, "cores": 0, "percent": 70, "label": "team-a",
 }  # fmt: skip
 BAD: dict[str, list[object]] = {

@@ -79,6 +79,8 @@ def test_life_of_a_service(workspace, project, scoring, model, capsys, monkeypat
     assert service.scoring_uri == f"http://localhost:{service.port}/score"
     with urllib.request.urlopen(service.scoring_uri, data=b"bytes") as response:
         assert json.load(response)["given"] == "bytes"
+    with urllib.request.urlopen(str(service.swagger_uri)) as response:
+        assert "/score" in json.load(response)["paths"]
     with pytest.raises(WebserviceException, match="bad response from service. Code: 500") as caught:
         service.run("fail")
     assert caught.value.status_code == 500
