@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from fnpack_host.app.host_json import HostJson
 
+    _TextHandler = logging.StreamHandler[TextIO]
+else:
+    _TextHandler = logging.StreamHandler  # generic from Python 3.11 on
+
 NOISY = ("azure", "uvicorn", "asyncio", "aiohttp", "uamqp")
 LEVELS = {
     "trace": 5,
@@ -56,13 +60,7 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(facts)
 
 
-if TYPE_CHECKING:
-    _StreamHandler = logging.StreamHandler[TextIO]
-else:  # Python 3.10 has no such subscript at run time
-    _StreamHandler = logging.StreamHandler
-
-
-class LineHandler(_StreamHandler):
+class LineHandler(_TextHandler):
     """Writes the lines of one turn of the event loop together: under load a system call for each would be a third of
     what a call costs. Warnings and errors, and lines from outside the loop, are written at once.
     """

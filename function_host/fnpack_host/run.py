@@ -54,7 +54,8 @@ def describe(function: Function, base_url: str, prefix: str) -> str:
         methods = trigger.properties.get("methods")
         names = ",".join(str(m).upper() for m in methods) if isinstance(methods, list) else "ANY"
         path = "/".join(part for part in (prefix, trigger.text("route") or function.name) if part)
-        return f"{function.name}: [{names}] {base_url}/{path}"
+        more = f", /score; its API is shown at {base_url}/docs" if function.is_scoring else ""
+        return f"{function.name}: [{names}] {base_url}/{path}{more}"
     source = trigger.text("path") or trigger.text("queueName") or trigger.text("topicName")
     target = next(
         (b.text("path") or b.text("queueName") or b.text("topicName") for b in function.outputs), ""

@@ -12,6 +12,8 @@ import pytest
 from scoring_apps import write_scoring_app
 
 from fnpack.spec import ModelSource
+from fnpack_host.scoring.errors import EntryScriptError
+from fnpack_host.scoring.run_function import RunFunction
 
 AZUREML = ("azureml", "azureml_inference_server_http", "inference_schema")
 AS_JSON = {"Content-Type": "application/json"}
@@ -438,6 +440,33 @@ def test_bytes_in_and_bytes_out_by_the_newer_names(scoring_host):
     )
 
 
+REAL = {  # a package of that name that is installed
+    "azureml_inference_server_http/__init__.py": "",
+    "azureml_inference_server_http/api/__init__.py": "",
+    "azureml_inference_server_http/api/aml_request.py": """
+_rawHttpRequested = False
+class AMLRequest: pass
+def rawhttp(function):
+    global _rawHttpRequested
+    _rawHttpRequested = True
+    return function
+""",
+}
+WITH_REAL = """
+from azureml.contrib.services.aml_request import AMLRequest, rawhttp
+from azureml.contrib.services.aml_response import AMLResponse
+def init(): pass
+@rawhttp
+def run(request): return [AMLRequest.__module__, AMLResponse.__module__, request.get_data(as_text=True)]
+"""
+
+
+def test_real_package_wins_module_by_module(scoring_host):
+    status, seen = score(scoring_host(WITH_REAL, files=REAL), "x")
+    assert status == 200
+    assert seen == ["azureml_inference_server_http.api.aml_request", "fnpack_scoring.response", '"x"']
+
+
 SPARK = """
 from inference_schema.schema_decorators import input_schema
 from inference_schema.parameter_types.spark_parameter_type import SparkParameterType
@@ -447,29 +476,46 @@ def run(data): return 0
 """
 
 
+BOTH = """
+from azureml.contrib.services.aml_request import rawhttp
+from inference_schema.schema_decorators import input_schema
+from inference_schema.parameter_types.standard_py_parameter_type import StandardPythonParameterType
+def init(): pass
+@rawhttp
+@input_schema("data", StandardPythonParameterType(1))
+def run(data): return 0
+"""
+
+
 @pytest.mark.parametrize(
     ("script", "said"),
     [
         (SPARK, "add inference-schema[pyspark-support] to the app's requirements"),
-        ("def init(): pass\nrun = lambda *data: 0\n", "score.py: `run` has `*data`, which no call can fill"),
-        ("def init(): pass\nrun = lambda **data: 0\n", "score.py: `run` has `**data`"),
-        ("def init(): pass\nrun = lambda data, /: 0\n", "score.py: `run` has the positional-only `data`"),
-        ("def init(): pass\nrun = lambda: 0\n", "score.py: `run` has no parameter for its input"),
-        ("def init(): pass\nrun = lambda request_headers: 0\n", "score.py: `run` has no parameter for its input"),
-        (
-            "from azureml.contrib.services.aml_request import rawhttp\n"
-            "from inference_schema.schema_decorators import input_schema\n"
-            "from inference_schema.parameter_types.standard_py_parameter_type import StandardPythonParameterType\n"
-            "def init(): pass\n@rawhttp\n@input_schema('data', StandardPythonParameterType(1))\n"
-            "def run(data): return 0\n",
-            "score.py: `run` has both @rawhttp and @input_schema",
-        ),
+        (BOTH, "score.py: `run` has both @rawhttp and @input_schema"),
     ],
-)  # fmt: skip
+)
 def test_run_that_cannot_be_called_stops_the_host(tmp_path, start_host, script, said):
     host = start_host(write_scoring_app(tmp_path, script, {}, (), AZUREML), ready=False)
     assert host.process.wait(20) == 3
     assert said in host.log
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (lambda *data: 0, "`run` has `*data`, which no call can fill"),
+        (lambda **data: 0, "`run` has `**data`"),
+        (lambda data, /: 0, "`run` has the positional-only `data`"),
+        (lambda: 0, "`run` has no parameter for its input"),
+        (lambda request_headers: 0, "`run` has no parameter for its input"),
+        (7, "`run` cannot be called"),
+        (min, "`run` has"),
+    ],
+)
+def test_run_of_a_shape_that_cannot_be_called(run, said):
+    with pytest.raises(EntryScriptError) as caught:
+        RunFunction(run)
+    assert str(caught.value).startswith(said) or "cannot be found out" in str(caught.value)
 
 
 def test_init_that_fails_shows_the_models_files(scoring_app, start_host, tmp_path):

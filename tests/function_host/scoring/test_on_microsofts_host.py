@@ -10,7 +10,8 @@ import sys
 
 import pytest
 from scoring_apps import STRICT, write_scoring_app
-from sdk_v1_rows import ANY, ROWS, TEXT, Answer
+from sdk_v1_rows import ANY, ROWS, TEXT, VALUES, Answer
+from sdk_v1_rows import SCHEMA as SCHEMA_ROWS
 
 from fnpack.spec import BlobTrigger, HttpTrigger, Output, ServiceBusQueueTrigger
 
@@ -75,9 +76,13 @@ def expected(row, *, strict):
     return Answer(200, str(answer.body).encode(), TEXT) if is_text and not strict else answer
 
 
-@pytest.mark.parametrize("strict", [False, True], ids=["default", "strict"])
 @pytest.mark.parametrize(
-    "script", sorted({row.script for row in MINE}), ids=lambda script: script[-20:].strip()
+    ("script", "strict"),
+    [
+        *((script, False) for script in sorted({row.script for row in MINE})),
+        (VALUES, True),
+        (SCHEMA_ROWS, True),
+    ],
 )
 def test_rows_are_the_same_there(tmp_path, script, strict):
     rows = [row for row in MINE if row.script == script]
