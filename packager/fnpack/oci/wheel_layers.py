@@ -10,6 +10,7 @@ from functools import cached_property
 
 from fnpack.dependencies.wheels import WheelFile
 from fnpack.oci.compiled import compiled, interpreter
+from fnpack.oci.elf import without_debug_information
 from fnpack.oci.errors import ContentClash
 from fnpack.oci.recipes import key_of
 from fnpack.oci.wheel import Member, Wheel
@@ -26,7 +27,8 @@ class WheelRecipe:
     """A layer of wheels installed below `site`, a path in the image without a leading slash.
 
     `fetch` makes the wheels' files be there; it is called before they are read. `skipped` are (package, path) pairs
-    that another package overwrites. With `is_slim` sources for compilers and type stubs are left out.
+    that another package overwrites. With `is_slim` what no running program reads is left out: sources for compilers,
+    type stubs, debug information.
     """
 
     wheels: tuple[WheelFile, ...]
@@ -75,12 +77,13 @@ class WheelRecipe:
             path = f"{self.site}/{member.path}"
             if member.path == record:
                 writer.file(path, text)
+            elif self.is_slim and _is_library(member.path):
+                library = without_debug_information(wheel.read(member))
+                _deflate(library, path, writer, is_executable=member.is_executable)
             else:
                 _copy(wheel, member, path, writer)
         for path, content in sorted(modules.items()):
-            deflater = zlib.compressobj(6, zlib.DEFLATED, -15)
-            raw = deflater.compress(content) + deflater.flush()
-            writer.deflated(path, [raw], len(content), zlib.crc32(content))
+            _deflate(content, path, writer)
 
     def _is_kept(self, package: str, member: Member) -> bool:
         is_unneeded = self.is_slim and member.path.endswith(_UNNEEDED)
@@ -137,6 +140,16 @@ def overwritten(wheels: Iterable[WheelFile]) -> frozenset[tuple[str, str]]:
             hint="the two packages cannot be installed together; leave one out",
         )
     return frozenset(lost)
+
+
+def _is_library(path: str) -> bool:
+    return path.endswith(".so") or ".so." in path.rpartition("/")[2]
+
+
+def _deflate(content: bytes, path: str, writer: LayerWriter, *, is_executable: bool = False) -> None:
+    deflater = zlib.compressobj(6, zlib.DEFLATED, -15)
+    raw = deflater.compress(content) + deflater.flush()
+    writer.deflated(path, [raw], len(content), zlib.crc32(content), is_executable=is_executable)
 
 
 def _copy(wheel: Wheel, member: Member, path: str, writer: LayerWriter) -> None:

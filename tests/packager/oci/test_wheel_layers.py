@@ -194,3 +194,25 @@ def test_bomb_is_refused_before_it_is_unpacked(cache, make_wheel) -> None:
     wheel.path.write_bytes(data)
     with pytest.raises(UnsafeContent, match="as large as it says"):
         layer_of(WheelRecipe((wheel,), SITE, VERSION), cache)
+
+
+def test_slim_layer_leaves_out_what_no_running_program_reads(cache, make_wheel) -> None:
+    head = b"\x7fELF\x02\x01" + bytes(26) + (64).to_bytes(8, "little") + (9000).to_bytes(8, "little")
+    head += (
+        bytes(6)
+        + (56).to_bytes(2, "little")
+        + (1).to_bytes(2, "little")
+        + (64).to_bytes(2, "little")
+        + bytes(4)
+    )
+    program = (
+        bytes(8) + bytes(24) + (4000).to_bytes(8, "little") + bytes(16)
+    )  # offset 0, 4000 bytes in the file
+    library = head + program + b"c" * (4000 - len(head) - len(program)) + b"debug" * 2000
+    wheel = make_wheel("mine", {"m.so": library, "m.pyx": b"x", "m.pyi": b"x", "m.py": b"x = 1\n"})
+    slim = laid_out(layer_of(WheelRecipe((wheel,), SITE, VERSION, is_slim=True), cache))
+    assert {"m.pyx", "m.pyi"}.isdisjoint(slim)
+    assert len(slim["m.so"]) == 4000
+    assert slim["m.so"][64:] == library[64:4000]
+    assert slim["m.so"][40:48] == bytes(8)
+    assert laid_out(layer_of(WheelRecipe((wheel,), SITE, VERSION), cache))["m.so"] == library
