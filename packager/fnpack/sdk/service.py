@@ -287,17 +287,30 @@ class Service:
 
     def _stop(self) -> None:
         """End the host: it finishes the calls in flight, and is killed if that takes too long."""
-        with suppress(OSError, ValueError):
-            pid = int((self._folder / _PID).read_text("utf-8"))
-            for number, patience_s in ((signal.SIGTERM, _STOP_S), (signal.SIGKILL, _KILL_S)):
-                deadline = time.monotonic() + patience_s
-                if self._is_alive():
+        pid = self._pid()
+        if pid is None:
+            return
+        for number, patience_s in ((signal.SIGTERM, _STOP_S), (signal.SIGKILL, _KILL_S)):
+            deadline = time.monotonic() + patience_s
+            if self._is_alive():
+                with suppress(ProcessLookupError):
                     os.killpg(pid, number)
-                while self._is_alive() and time.monotonic() < deadline:
-                    time.sleep(_POLL_S)
-            child = _children.pop(pid, None)
-            if child is not None:
-                child.wait(_KILL_S)
+            while self._is_alive() and time.monotonic() < deadline:
+                time.sleep(_POLL_S)
+        child = _children.pop(pid, None)
+        if child is not None:
+            child.wait(_KILL_S)
+
+    def _pid(self) -> int | None:
+        """The host's number, which a host that was only just started has yet to note; None where none was started."""
+        deadline = time.monotonic() + _KILL_S
+        while True:
+            alive = self._is_alive()
+            with suppress(OSError, ValueError):
+                return int((self._folder / _PID).read_text("utf-8"))
+            if not alive or time.monotonic() > deadline:
+                return None
+            time.sleep(_POLL_S)
 
     def _is_alive(self) -> bool:
         return is_held(self._folder / _LOCK)
