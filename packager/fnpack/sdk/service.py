@@ -1,10 +1,7 @@
 """A local service on disk and as a process: its folder below the workspace, its host, its log.
 
-services/NAME/service.json        what it is made of
-              inferenceconfig.json  the configuration it was last started with
-              app/                the function app
-              host.log            what host and script say
-              lock                held by the host as long as it lives
+Below `services/NAME/`: service.json (what it is made of), inferenceconfig.json (as it was last started), app/ (the
+function app), host.log (what host and script say), pid and url of the host, and lock, which it holds while it lives.
 """
 
 from __future__ import annotations
@@ -262,7 +259,13 @@ class Service:
     def _start(self) -> None:
         for name in (_URL, _PID):
             (self._folder / name).unlink(missing_ok=True)
-        lock = hold(self._folder / _LOCK)
+        try:
+            lock = hold(self._folder / _LOCK)
+        except BlockingIOError:
+            raise WebserviceException(
+                f"another process is starting the service `{self.name}`",
+                hint="wait for it, or `delete()` the service",
+            ) from None
         port = self.facts.port or 0
         # The shell notes its number and becomes the host: there is none that could not be ended.
         noted = ["/bin/sh", "-c", 'echo $$ > "$0"; exec "$@"', str(self._folder / _PID)]
