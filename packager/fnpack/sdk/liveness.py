@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 
-def hold(path: Path) -> int:
-    """Take the lock; it is held until the descriptor, and each copy that a child inherited, is closed."""
+def hold(path: Path, *, wait_s: float = 5.0) -> int:
+    """Take the lock; it is held until the descriptor, and each copy that a child inherited, is closed.
+
+    Waits for those who only look. Raises BlockingIOError where another process holds it.
+    """
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
+    deadline = time.monotonic() + wait_s
+    while not _locked(descriptor, fcntl.LOCK_EX):
+        if time.monotonic() > deadline:
+            os.close(descriptor)
+            raise BlockingIOError(f"{path} is held by another process")
+        time.sleep(0.01)
     return descriptor
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process holds the lock."""
+    """Whether a living process holds the lock. Several may look at once."""
     try:
-        os.close(hold(path))
-    except FileNotFoundError:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
         return False
-    except OSError:
-        return True
-    return False
+    try:
+        return not _locked(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -144,10 +144,18 @@ class ModelPackage:
         if "/" not in self.location:
             print(f"{self.location} is in the Docker Engine")
             return
+        from docker.errors import DockerException
+
         from fnpack.engine import Engine
 
-        with Engine.connect() as engine:
-            engine.client.images.pull(self.location)
+        try:
+            with Engine.connect() as engine:
+                engine.client.images.pull(self.location)
+        except DockerException as error:
+            raise WebserviceException(
+                f"{self.location} cannot be pulled: {error}",
+                hint="`docker login` to its registry, then again",
+            ) from error
         print(f"Pulled {self.location}")
 
     def save(self, output_directory: str) -> None:

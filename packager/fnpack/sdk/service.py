@@ -1,10 +1,7 @@
 """A local service on disk and as a process: its folder below the workspace, its host, its log.
 
-services/NAME/service.json        what it is made of
-              inferenceconfig.json  the configuration it was last started with
-              app/                the function app
-              host.log            what host and script say
-              lock                held by the host as long as it lives
+Below `services/NAME/`: service.json (what it is made of), inferenceconfig.json (as it was last started), app/ (the
+function app), host.log (what host and script say), pid and url of the host, and lock, which it holds while it lives.
 """
 
 from __future__ import annotations
@@ -262,7 +259,13 @@ class Service:
     def _start(self) -> None:
         for name in (_URL, _PID):
             (self._folder / name).unlink(missing_ok=True)
-        lock = hold(self._folder / _LOCK)
+        try:
+            lock = hold(self._folder / _LOCK)
+        except BlockingIOError:
+            raise WebserviceException(
+                f"another process is starting the service `{self.name}`",
+                hint="wait for it, or `delete()` the service",
+            ) from None
         port = self.facts.port or 0
         # The shell notes its number and becomes the host: there is none that could not be ended.
         noted = ["/bin/sh", "-c", 'echo $$ > "$0"; exec "$@"', str(self._folder / _PID)]
@@ -287,17 +290,30 @@ class Service:
 
     def _stop(self) -> None:
         """End the host: it finishes the calls in flight, and is killed if that takes too long."""
-        with suppress(OSError, ValueError):
-            pid = int((self._folder / _PID).read_text("utf-8"))
-            for number, patience_s in ((signal.SIGTERM, _STOP_S), (signal.SIGKILL, _KILL_S)):
-                deadline = time.monotonic() + patience_s
-                if self._is_alive():
+        pid = self._pid()
+        if pid is None:
+            return
+        for number, patience_s in ((signal.SIGTERM, _STOP_S), (signal.SIGKILL, _KILL_S)):
+            deadline = time.monotonic() + patience_s
+            if self._is_alive():
+                with suppress(ProcessLookupError):
                     os.killpg(pid, number)
-                while self._is_alive() and time.monotonic() < deadline:
-                    time.sleep(_POLL_S)
-            child = _children.pop(pid, None)
-            if child is not None:
-                child.wait(_KILL_S)
+            while self._is_alive() and time.monotonic() < deadline:
+                time.sleep(_POLL_S)
+        child = _children.pop(pid, None)
+        if child is not None:
+            child.wait(_KILL_S)
+
+    def _pid(self) -> int | None:
+        """The host's number, which a host that was only just started has yet to note; None where none was started."""
+        deadline = time.monotonic() + _KILL_S
+        while True:
+            alive = self._is_alive()
+            with suppress(OSError, ValueError):
+                return int((self._folder / _PID).read_text("utf-8"))
+            if not alive or time.monotonic() > deadline:
+                return None
+            time.sleep(_POLL_S)
 
     def _is_alive(self) -> bool:
         return is_held(self._folder / _LOCK)

@@ -173,6 +173,20 @@ def test_host_that_is_killed_has_failed_and_starts_again(workspace, config, wait
     assert service.state == "running"
 
 
+def test_service_that_is_deleted_while_it_starts_leaves_no_process(workspace, config, monkeypatch) -> None:
+    def slow(command: list[str], **options) -> subprocess.Popen[bytes]:
+        shell, flag, script, *rest = command
+        return original([shell, flag, f"sleep 0.3; {script}", *rest], **options)
+
+    original = subprocess.Popen
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", slow)  # a machine that has other things to do
+        deploy(workspace, config).delete()
+    folder = f"{workspace.path}/services/"
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    assert folder not in listed.stdout
+
+
 def test_what_cannot_be_deployed_leaves_nothing(workspace, config, model) -> None:
     local = LocalWebservice.deploy_configuration()
     for name in ("ab", "Abc", "a_b", "1ab", "abc-", "a" * 33):
