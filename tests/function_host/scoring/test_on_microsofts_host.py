@@ -159,6 +159,15 @@ def test_events_are_text_or_bytes_and_failures_reach_the_host(scoring_app, scrip
     assert all(one.startswith(written) for one in seen.values()), seen
 
 
+@pytest.mark.parametrize(
+    "wait", ["def run(data): time.sleep(30)", "async def run(data): await asyncio.sleep(30)"]
+)
+def test_event_over_the_scoring_timeout_is_a_failure(scoring_app, wait):
+    script = f"import asyncio, time\ndef init(): pass\n{wait}\n"
+    seen = run(scoring_app(script, triggers=EVENT_TRIGGERS), EVENTS, b"", SCORING_TIMEOUT_MS="100")
+    assert set(seen.values()) == {"ScoringError: Scoring timeout after 100 ms"}
+
+
 SEVERAL = """
 from fnpack_scoring import Outputs
 def init(): pass
