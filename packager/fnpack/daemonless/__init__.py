@@ -6,13 +6,13 @@ import time
 
 from fnpack.app.entry_script import check_entry_script
 from fnpack.build import Built, default_platform, default_tag, workplace
+from fnpack.cache_folder import cache_folder
 from fnpack.config.build import BuildSettings
 from fnpack.daemonless.deliver import Destination, deliver, destination_of, registries_for
 from fnpack.daemonless.earlier import earlier_image
 from fnpack.daemonless.parts import assemble, parts_of
 from fnpack.oci.layer_cache import LayerCache
 from fnpack.progress import Progress, ignore
-from fnpack.registry.settings import cache_folder
 
 __all__ = ["Destination", "build_image", "destination_of"]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fnpack.build import BaseImageUnfit, step, wanted_python
+from fnpack.cache_folder import cache_folder
 from fnpack.config.build import PYTHON_VERSIONS, BuildSettings
 from fnpack.oci.base_python import BasePython, base_python
 from fnpack.oci.bases import ArchiveBase, BaseSource, LayoutBase
 from fnpack.progress import Progress
-from fnpack.registry.settings import cache_folder
 
 if TYPE_CHECKING:
     from fnpack.image.dockerfile import Host

@@ -117,10 +117,11 @@ def _push(
             target, manifest=image.manifest, config=image.config, layers=image.layers, registries=registries,
             base=parts[0].base.registry, progress=progress,
         )  # fmt: skip
-        return str(result.reference)
+        return f"{target.name}@{result.digest}"
     for image, part in zip(images, parts, strict=True):
         push_image(
             target.at(image.digest), manifest=image.manifest, config=image.config, layers=image.layers,
             registries=registries, base=part.base.registry, progress=progress,
         )  # fmt: skip
-    return str(push_index(target, index_of(images, {}), registries=registries, progress=progress).reference)
+    index = push_index(target, index_of(images, {}), registries=registries, progress=progress)
+    return f"{target.name}@{index.digest}"

@@ -8,21 +8,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from fnpack.cache_folder import cache_folder
 from fnpack.dependencies.errors import CacheUnusable
 
 _CHUNK_BYTES = 1 << 20
-
-
-def cache_folder() -> Path:
-    """`~/.cache/fnpack`, or the folder `fnpack` in XDG_CACHE_HOME."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "fnpack"
 
 
 def place_of(sha256: str, filename: str) -> Path:

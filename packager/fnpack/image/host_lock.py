@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from importlib.resources import files
 
-from fnpack.dependencies.cache import cache_folder
+from fnpack.cache_folder import cache_folder
 from fnpack.dependencies.errors import DependencyError
 from fnpack.dependencies.lock import Requirements
 from fnpack.dependencies.provide import Dependencies, resolve

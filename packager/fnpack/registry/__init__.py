@@ -12,7 +12,7 @@ from fnpack.registry.manifests import get_manifest, head_manifest, list_tags
 from fnpack.registry.push import PushResult, push_image, push_index
 from fnpack.registry.reference import Reference
 from fnpack.registry.referrers import attach, referrers
-from fnpack.registry.settings import RegistrySettings, cache_folder
+from fnpack.registry.settings import RegistrySettings
 
 __all__ = [
     "PushResult",
@@ -23,7 +23,6 @@ __all__ = [
     "RegistrySettings",
     "RemoteContent",
     "attach",
-    "cache_folder",
     "get_manifest",
     "head_manifest",
     "list_tags",

@@ -6,12 +6,12 @@ This is the one module of the registry client that reads the environment. It ope
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fnpack.cache_folder import cache_folder, home_folder
 from fnpack.config.image_names import registry_name
 
 if TYPE_CHECKING:
@@ -89,20 +89,6 @@ class RegistrySettings:
         )
 
 
-def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """Where fnpack keeps what it can make again: FNPACK_CACHE, else `fnpack` in the user's cache folder."""
-    env = os.environ if environ is None else environ
-    if env.get("FNPACK_CACHE"):
-        return Path(env["FNPACK_CACHE"])
-    if sys.platform == "win32" and env.get("LOCALAPPDATA"):
-        return Path(env["LOCALAPPDATA"]) / "fnpack" / "cache"
-    return Path(env.get("XDG_CACHE_HOME") or _home(env) / ".cache") / "fnpack"
-
-
-def _home(env: Mapping[str, str]) -> Path:
-    return Path(env.get("HOME") or env.get("USERPROFILE") or os.path.expanduser("~"))  # noqa: PTH111 - may be absent
-
-
 def _variable_login(env: Mapping[str, str]) -> RegistryLogin | None:
     username, password = env.get("FNPACK_REGISTRY_USERNAME"), env.get("FNPACK_REGISTRY_PASSWORD")
     if not username or not password:
@@ -114,10 +100,12 @@ def _variable_login(env: Mapping[str, str]) -> RegistryLogin | None:
 
 def _auth_files(env: Mapping[str, str]) -> tuple[Path, ...]:
     """Docker's and podman's files; one that REGISTRY_AUTH_FILE names is the only one of podman's, as for podman."""
-    docker = Path(env.get("DOCKER_CONFIG") or _home(env) / ".docker") / "config.json"
+    docker = Path(env.get("DOCKER_CONFIG") or home_folder(env) / ".docker") / "config.json"
     if env.get("REGISTRY_AUTH_FILE"):
         return Path(env["REGISTRY_AUTH_FILE"]), docker
-    configuration = Path(env.get("XDG_CONFIG_HOME") or _home(env) / ".config") / "containers" / "auth.json"
+    configuration = (
+        Path(env.get("XDG_CONFIG_HOME") or home_folder(env) / ".config") / "containers" / "auth.json"
+    )
     runtime = env.get("XDG_RUNTIME_DIR")
     running = (Path(runtime) / "containers" / "auth.json",) if runtime else ()
     return docker, *running, configuration
@@ -138,6 +126,6 @@ def _proxies(env: Mapping[str, str]) -> Proxies:
 
 def _certificate_folders(env: Mapping[str, str]) -> tuple[Path, ...]:
     """Docker's and podman's `certs.d`, the user's before the machine's."""
-    home = Path(env.get("XDG_CONFIG_HOME") or _home(env) / ".config")
+    home = Path(env.get("XDG_CONFIG_HOME") or home_folder(env) / ".config")
     own = (home / "docker" / "certs.d", home / "containers" / "certs.d")
     return (*own, Path("/etc/docker/certs.d"), Path("/etc/containers/certs.d"))

@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fnpack.dependencies.cache import cache_folder, scratch, unusable
+from fnpack.cache_folder import cache_folder
+from fnpack.dependencies.cache import scratch, unusable
 from fnpack.dependencies.conda.errors import CondaInstallFailed, CondaNotPossible
 from fnpack.dependencies.conda.lockfile import CondaLock, CondaPackage
 from fnpack.dependencies.conda.rattler import clean, rattler, run

@@ -5,7 +5,8 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from fnpack.dependencies.cache import cache_folder, unusable
+from fnpack.cache_folder import cache_folder
+from fnpack.dependencies.cache import unusable
 from fnpack.dependencies.conda.prefix import CondaPrefix
 
 
