@@ -62,17 +62,22 @@ async def assemble(
     admin = Admin(app, keys, control, options.route_prefix)
     areas: dict[str, Area] = {"/admin/": admin, "/runtime/webhooks/": Webhooks(keys, sinks)}
     home = Home(is_hidden=app.settings.flag("AzureWebJobsDisableHomepage"))
-    surface = _surface(routes, invoker, scoring)
+    surface = _surface(routes, invoker, scoring, enforce_keys=enforce_keys)
     origins = scoring.get("cors_origins")
     cors = Cors(map(str, origins)) if surface is not None and isinstance(origins, list) and origins else None
     front = Front(routes, invoker, keys, options, areas=areas, home=home, scoring=surface, cors=cors)
     return HttpSide(front, keys, routes.errors)
 
 
-def _surface(routes: Routes, invoker: Invoker, facts: Mapping[str, object]) -> ScoringSurface | None:
+def _surface(
+    routes: Routes, invoker: Invoker, facts: Mapping[str, object], *, enforce_keys: bool
+) -> ScoringSurface | None:
     """SDK v1's routes, for the first HTTP function whose entry script is loaded."""
     scored = [route for route in routes.all() if route.function.is_scoring and route.function.error is None]
-    return ScoringSurface(Match(scored[0], NO_VALUES), invoker, facts) if scored and facts else None
+    if not scored or not facts:
+        return None
+    has_keys = enforce_keys and scored[0].auth_level != "anonymous"
+    return ScoringSurface(Match(scored[0], NO_VALUES), invoker, facts, has_keys=has_keys)
 
 
 async def _keys(app: FunctionApp, routes: Routes, *, ask: bool) -> KeyRing:

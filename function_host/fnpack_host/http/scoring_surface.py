@@ -56,10 +56,15 @@ class Front(Protocol):
 
 
 class ScoringSurface:
-    """Answers for the scoring function of `match`. `facts` is what its worker has said (fnpack_scoring.facts)."""
+    """Answers for the scoring function of `match`. `facts` is what its worker has said (fnpack_scoring.facts).
 
-    def __init__(self, match: Match, invoker: Invoker, facts: Mapping[str, object]) -> None:
-        self._match, self._invoker = match, invoker
+    `has_keys` says whether callers need a key.
+    """
+
+    def __init__(
+        self, match: Match, invoker: Invoker, facts: Mapping[str, object], *, has_keys: bool
+    ) -> None:
+        self._match, self._invoker, self._has_keys = match, invoker, has_keys
         self._page = ApiPage()
         self._shows_version = facts.get("shows_version") is not False
         self._style = _Style(is_strict=facts.get("strict") is True)
@@ -105,18 +110,18 @@ class ScoringSurface:
 
     async def _document(self, scope: Message, send: Send, front: Front) -> None:
         """The API document, for those who may call the function: it shows samples of its data."""
-        refused = 503 if not front.ready else front.refusal(self._match, scope)
+        function = self._match.route.function
+        refused = (
+            503 if not front.ready else 404 if function.is_disabled else front.refusal(self._match, scope)
+        )
         if refused:
             await self._style.refuse(send, refused)
             return
         version = query_of(scope["query_string"]).get("version", "2")
-        route = self._match.route
         try:
-            frame = await self._invoker.openapi(
-                route.function, version, has_keys=route.auth_level != "anonymous"
-            )
+            frame = await self._invoker.openapi(function, version, has_keys=self._has_keys)
         except (InvocationError, WorkerLost) as error:
-            log.error("%s: no API document: %s", route.function.name, error)
+            log.error("%s: no API document: %s", function.name, error)
             await self._style.refuse(send, 500)
         else:
             await reply_facts(send, frame.facts, frame.payload)

@@ -339,6 +339,27 @@ def test_list_of_several_types_has_no_swagger_2(scoring_host, without):
     assert set(given["properties"]) == set(given["example"]) == {"data"}
 
 
+def test_function_that_is_disabled_has_no_document(app_of, scoring_app, start_host):
+    app = scoring_app(PLAIN)
+    trigger = {"type": "httpTrigger", "direction": "in", "name": "req"}
+    files = {
+        "app/own/function.json": json.dumps({"bindings": [trigger, RETURN]}),
+        "app/own/__init__.py": "def main(req): return 'own'\n",
+    }
+    app_of(files, name="")
+    host = start_host(app, settings={"AzureWebJobs.score.Disabled": "1"})
+    for path in ("/score", "/swagger.json"):
+        status, body, _ = host.call(path, None)
+        assert (status, json.loads(body)) == (404, {"message": "the function is disabled"})
+    assert host.call("/", None)[0] == 200
+
+
+def test_document_says_nothing_of_keys_where_none_are_asked_for(scoring_host):
+    made = document(scoring_host(PLAIN, auth_level="function"))
+    assert "securityDefinitions" not in made
+    assert "security" not in made["paths"]["/score"]["post"]
+
+
 def test_documents_of_the_app_win(scoring_host):
     files = {
         "swagger.json": '{"mine": 2}',
