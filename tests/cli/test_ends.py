@@ -18,7 +18,7 @@ from fnpack.cli.exit_codes import ExitCode
 BREAK = """
 import sys
 import fnpack.config.build
-def broken(raw):
+def broken(raw, finder):
     raise ZeroDivisionError("of all things")
 fnpack.config.build.complete = broken
 from fnpack.cli import run

@@ -105,7 +105,6 @@ def test_dropped_blob_is_scored_by_a_container_of_the_pushed_image(
     for text in ("score-blob", f"{containers[0]}/{{blobname}}.json", "TriggerConnectionString"):
         assert text in built.stderr
 
-    docker_engine.images.remove(tag, force=True)
     docker_engine.images.pull(reference)
     container = run_image(
         reference, TriggerConnectionString=azurite.connection_string, FNPACK_PORT=str(free_port())

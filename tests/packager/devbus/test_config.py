@@ -99,7 +99,7 @@ async def test_a_configuration_makes_the_entities() -> None:
 def test_the_repositorys_own_file_is_right() -> None:
     path = Path(__file__).parents[3] / "docker" / "servicebus" / "Config.json"
     config = read_config(path)
-    assert config.queues.keys() == {"input", "output"}
+    assert config.queues.keys() == {"input", "output", "contract", "contract-output", "contract-sessions"}
     assert config.queues["output"].duplicate_window_ms == 60_000
 
 
