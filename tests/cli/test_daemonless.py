@@ -8,6 +8,7 @@ import tarfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.conftest import CommandLine, Ended
@@ -59,13 +60,13 @@ def digest_of(ended: Ended) -> str:
     return ended.stdout.strip().rpartition("@")[2]
 
 
-def manifest_in(layout: Path) -> dict[str, object]:
+def manifest_in(layout: Path) -> dict[str, Any]:
     index = json.loads((layout / "index.json").read_text())
     return blob_in(layout, index["manifests"][0]["digest"])
 
 
-def blob_in(layout: Path, digest: str) -> dict[str, object]:
-    content: dict[str, object] = json.loads((layout / "blobs" / digest.replace(":", "/")).read_text())
+def blob_in(layout: Path, digest: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((layout / "blobs" / digest.replace(":", "/")).read_text())
     return content
 
 
