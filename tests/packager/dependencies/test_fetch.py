@@ -288,6 +288,11 @@ def private_ca(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
     at = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
     ca = certificate("ca", "ca", 1).public_key(ca_key.public_key()).add_extension(is_ca, critical=True)
     server = certificate("server", "ca", 2).public_key(key.public_key()).add_extension(at, critical=False)
+    # Python 3.13 wants to see which key has signed (RFC 5280, 4.2.1.1).
+    by_ca = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+    ca = ca.add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
+    signs = x509.KeyUsage(True, *[False] * 4, True, True, False, False)  # signatures, certificates, lists
+    ca, server = ca.add_extension(signs, critical=True), server.add_extension(by_ca, critical=False)
     pem = serialization.Encoding.PEM
     public, chain, private = (tmp_path / name for name in ("ca.pem", "server.pem", "key.pem"))
     public.write_bytes(ca.sign(ca_key, hashes.SHA256()).public_bytes(pem))

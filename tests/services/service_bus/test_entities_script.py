@@ -69,6 +69,9 @@ def text(entity: ElementTree.Element, name: str) -> str | None:
     return next((one.text for one in entity.iter(f"{MODEL}{name}")), None)
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Testing an element's truth value:DeprecationWarning"
+)  # the admin client does
 def test_script_makes_every_entity_with_its_properties_and_rules_and_takes_them_away(
     namespace: Namespace, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,11 @@ from azure.servicebus import ServiceBusMessage
 from fnpack_triggers.base import InvocationFailed
 from fnpack_triggers.service_bus.faults import SessionMismatch
 
+# azure-servicebus leaves the sockets of receivers that found no session to the garbage collector
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
 
 class Sessions:
     """What a listener delivers to: notes what runs in each session, and how much at once."""
@@ -158,8 +163,6 @@ async def test_batch_holds_messages_of_one_session_in_order(bus, listen, wait_fo
     await wait_for(lambda: empty(bus, name))
 
 
-# azure-servicebus leaves the socket of a session receiver that found no session to the garbage collector.
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_session_that_comes_after_a_long_silence_is_found(bus, listen, wait_for) -> None:
     name, function = bus.queue(requires_session=True), Sessions()
     await listen(bus, name, function, has_sessions=True, max_sessions=1, try_timeout_s=1.0)
