@@ -291,7 +291,10 @@ def private_ca(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
     # Python 3.13 wants to see which key has signed (RFC 5280, 4.2.1.1).
     by_ca = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     ca = ca.add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
-    signs = x509.KeyUsage(True, *[False] * 4, True, True, False, False)  # signatures, certificates, lists
+    signs = x509.KeyUsage(
+        digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False,
+        key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
     ca, server = ca.add_extension(signs, critical=True), server.add_extension(by_ca, critical=False)
     pem = serialization.Encoding.PEM
     public, chain, private = (tmp_path / name for name in ("ca.pem", "server.pem", "key.pem"))
