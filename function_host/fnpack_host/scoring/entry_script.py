@@ -159,10 +159,10 @@ def _import(path: Path) -> ModuleType:
 def _list_models() -> None:
     """Log what is in the model folder: a wrong path is the most frequent reason for an init() that fails."""
     folder = os.environ.get("AZUREML_MODEL_DIR", "")
-    if not Path(folder or ".").is_dir() or not folder:
-        log.error(
-            "init() failed; AZUREML_MODEL_DIR is %s", f"{folder}, which is no folder" if folder else "not set"
-        )
+    if not folder:  # the app has no model
+        return
+    if not Path(folder).is_dir():
+        log.error("init() failed; AZUREML_MODEL_DIR is %s, which is no folder", folder)
         return
     lines = list(islice(_tree(Path(folder), 0), MAX_LISTED + 1))
     if len(lines) > MAX_LISTED:
