@@ -198,6 +198,15 @@ def registry_factory() -> Iterator[Callable[..., Registry]]:
 
 
 @pytest.fixture(scope="session")
+def podman_program() -> str:
+    """Podman, where it may make containers: its own rootless mode needs more than every machine has."""
+    found = shutil.which("podman")
+    if not found or os.geteuid() != 0:
+        missing("podman is not installed, or this is not root (Debian: podman)")
+    return found
+
+
+@pytest.fixture(scope="session")
 def skopeo() -> str:
     """The program that copies and inspects images, written by others."""
     found = shutil.which("skopeo")

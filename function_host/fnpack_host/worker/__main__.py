@@ -153,6 +153,15 @@ def use_app_first(app_root: Path) -> None:
     app_folders = [str(app_root), str(app_root / ".python_packages" / "lib" / "site-packages")]
     others = [folder for folder in sys.path if folder not in host_folders and folder not in app_folders]
     sys.path[:] = [*app_folders, *(folder for folder in others if folder), *host_folders]
+    read_path_files(Path(app_folders[1]))
+
+
+def read_path_files(packages: Path) -> None:
+    """Follow the `.pth` files of packages, which Python reads by itself only in folders that it knows as sites."""
+    if any(packages.glob("*.pth")):
+        import site
+
+        site.addsitedir(str(packages))
 
 
 async def serve(connection: socket.socket) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
-
 from fnpack.app.entry_script import check_entry_script
 from fnpack.build import Built, default_platform, default_tag, workplace
-from fnpack.cache_folder import cache_folder
 from fnpack.config.build import BuildSettings
+from fnpack.daemonless.context import Context
 from fnpack.daemonless.deliver import Destination, deliver, destination_of, registries_for
 from fnpack.daemonless.earlier import earlier_image
-from fnpack.daemonless.parts import assemble, parts_of
-from fnpack.oci.layer_cache import LayerCache
+from fnpack.daemonless.parts import image_of, parts_of
+from fnpack.oci.cache import LayerCache
 from fnpack.progress import Progress, ignore
 
 __all__ = ["Destination", "build_image", "destination_of"]
@@ -20,19 +18,19 @@ __all__ = ["Destination", "build_image", "destination_of"]
 def build_image(settings: BuildSettings, destination: Destination, progress: Progress = ignore) -> Built:
     """Build the image for every platform that is asked for and put it where `destination` says.
 
-    Raises the errors of every step: EntryScriptError, DependencyError, RegistryError, BaseImageUnfit, UnsafeContent,
-    LayerCacheError, OutputError.
+    Raises the errors of every step: EntryScriptError, DependencyError, RegistryError, BaseImageUnfit, WheelInvalid,
+    FileRefused, LayerUnwritable, OutputUnwritable and the others of `fnpack.oci.errors`.
     """
     check_entry_script(settings.app.entry_script)
-    cache = LayerCache(cache_folder() / "layers")
+    cache = LayerCache.default()
     platforms = settings.platforms or (default_platform(settings),)
     tag = settings.tag or default_tag(settings)
     with registries_for(settings, tag) as registries, workplace() as folder:
-        remote = earlier_image(destination, tag, registries, cache)
-        parts = [parts_of(settings, one, registries, folder, remote, progress) for one in platforms]
-        images = [assemble(settings, part, cache, remote, progress) for part in parts]
+        known = earlier_image(destination, tag, registries, cache)
+        context = Context(settings, cache, known, registries, progress)
+        parts = [parts_of(context, one, folder) for one in platforms]
+        images = [image_of(context, part) for part in parts]
         reference = deliver(images, parts, destination, tag, registries, progress)
-    _pruned_now_and_then(cache)
     first = parts[0]
     return Built(
         reference,
@@ -42,16 +40,3 @@ def build_image(settings: BuildSettings, destination: Destination, progress: Pro
         ",".join(platforms),
         destination.kind == "registry",
     )
-
-
-def _pruned_now_and_then(cache: LayerCache) -> None:
-    """Once a day, so that a cache does not grow for ever."""
-    mark = cache.folder / "pruned"
-    try:
-        if mark.exists() and time.time() - mark.stat().st_mtime < 24 * 3600:
-            return
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.touch()
-    except OSError:
-        return
-    cache.prune()

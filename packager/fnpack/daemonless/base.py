@@ -2,86 +2,75 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fnpack.build import BaseImageUnfit, step, wanted_python
-from fnpack.cache_folder import cache_folder
 from fnpack.config.build import PYTHON_VERSIONS, BuildSettings
-from fnpack.oci.base_python import BasePython, base_python
-from fnpack.oci.bases import ArchiveBase, BaseSource, LayoutBase
-from fnpack.progress import Progress
+from fnpack.daemonless.context import Context
+from fnpack.oci.base import Base as OciBase
+from fnpack.oci.base import base_of
+from fnpack.oci.base.files import file_base
+from fnpack.oci.base.python import BasePython, find_python
 
 if TYPE_CHECKING:
     from fnpack.image.dockerfile import Host
-    from fnpack.registry import Registries, RegistryBase
+    from fnpack.registry import RegistryBase
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A base image and what is in it. `reference` is how it is named; `registry` is set where it is in one."""
+    """A base image and what is in it. `registry` is set where it is in one."""
 
-    source: BaseSource
+    image: OciBase
     python: BasePython
-    reference: str
-    digest: str
     registry: RegistryBase | None = None
 
+    @property
+    def reference(self) -> str:
+        """How it is named."""
+        return self.image.name
 
-def base_for(settings: BuildSettings, platform: str, registries: Registries, progress: Progress) -> Base:
-    """The base image that the settings name, or the default one. Raises BaseImageUnfit, and what its place raises."""
+
+def base_for(context: Context, platform: str) -> Base:
+    """The base image that the settings name, or the default one. Raises what its place raises."""
     from fnpack.image.dockerfile import default_base_image
 
+    settings = context.settings
     host: Host = "azure-functions" if settings.host == "azure-functions" else "fnpack"
     reference = settings.base_image or default_base_image(host, wanted_python(settings))
-    return step(
-        progress, f"base image {reference}", lambda: _opened_base(reference, platform, registries, progress)
-    )
+
+    def opened() -> Base:
+        image, registry = _opened(context, reference, platform)
+        return Base(image, find_python(image, context.cache), registry)
+
+    return step(context.progress, f"base image {reference}", opened)
 
 
-def _opened_base(reference: str, platform: str, registries: Registries, progress: Progress) -> Base:
+def _opened(context: Context, reference: str, platform: str) -> tuple[OciBase, RegistryBase | None]:
     scheme, _, place = reference.partition(":")
-    notes = cache_folder()
-    if scheme == "oci-layout":
-        source: BaseSource = LayoutBase(Path(place), platform)
-    elif scheme == "docker-archive":
-        source = ArchiveBase(Path(place))
-    else:
-        from fnpack.oci.local_engine import engine_archive
-        from fnpack.registry import Reference, RegistryBase
+    if scheme in ("oci-layout", "docker-archive"):
+        return replace(file_base(Path(place), platform), name=reference), None
+    from fnpack.oci.base.local_engine import engine_archive
+    from fnpack.registry import Reference, RegistryBase
 
-        archive = engine_archive(reference, cache_folder() / "bases", progress)
-        if archive is None:
-            registry = RegistryBase(Reference.parse(reference), registries, platform)
-            python = base_python(registry, notes)
-            return Base(registry, python, reference, registry.manifest().descriptor.digest, registry)
-        source = ArchiveBase(archive)
-    config = source.config()
-    _check_platform(reference, json.loads(config.data), platform)
-    return Base(source, base_python(source, notes), reference, config.descriptor.digest)
-
-
-def _check_platform(reference: str, config: Mapping[str, object], platform: str) -> None:
-    found = f"{config.get('os')}/{config.get('architecture')}"
-    if found != platform and not platform.startswith(f"{found}/"):
-        raise BaseImageUnfit(
-            f"the base image {reference} is for {found}, not for {platform}",
-            hint=f"choose another --base-image, or --platform {found}",
-        )
+    archive = engine_archive(reference, context.cache.folder / "bases", context.progress)
+    if archive is not None:
+        return replace(file_base(archive, platform), name=reference), None
+    registry = RegistryBase(Reference.parse(reference), context.registries, platform)
+    return base_of(registry, reference), registry
 
 
 def python_of(settings: BuildSettings, base: Base) -> str:
     """The base image's Python; it is the one that counts, unless a conda environment brings its own."""
     if settings.app.environment.conda is not None and not settings.app.environment.user_managed:
         return wanted_python(settings)
-    found, asked = base.python.python_version, settings.python_version
+    found, asked = base.python.version, settings.python_version
     allowed = PYTHON_VERSIONS[settings.host]
     if found is None:
         raise BaseImageUnfit(
-            f"the base image {base.reference} has no Python in /usr/local/bin or /usr/bin",
+            f"the base image {base.reference} has no Python on its PATH",
             hint="choose a base image with Python 3, such as python:3.12-slim",
         )
     if asked and asked != found:

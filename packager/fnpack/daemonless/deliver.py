@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fnpack.build import default_tag, step
 from fnpack.config.build import BuildSettings
-from fnpack.oci.image import Image
+from fnpack.oci.plan import Image
 from fnpack.progress import Progress
 from fnpack.registry.settings import RegistrySettings
 
@@ -35,7 +35,7 @@ def destination_of(settings: BuildSettings) -> Destination:
     if settings.push:
         return Destination("registry")
     if not kind:
-        from fnpack.oci.local_engine import answers
+        from fnpack.oci.base.local_engine import answers
 
         kind = "engine" if answers() else "oci-layout"
     name = default_tag(settings).partition("/")[2].partition(":")[0]
@@ -80,24 +80,31 @@ def deliver(  # noqa: PLR0917 - the last step of a build, called once
         case "registry":
             return step(progress, f"push {tag}", lambda: _push(images, parts, tag, registries, progress))
         case "oci-layout":
-            from fnpack.oci.outputs import write_layout, write_layout_archive
-
             path = destination.path or Path("image")
-            write = write_layout_archive if path.suffix == ".tar" else write_layout
-            top = step(progress, f"write {path}", lambda: write(images, path, tag))
-            return f"oci-layout:{path}@{top.descriptor.digest}"
+            digest = step(progress, f"write {path}", lambda: _layout(images, path, tag))
+            return f"oci-layout:{path}@{digest}"
         case "docker-archive":
-            from fnpack.oci.outputs import write_archive
+            from fnpack.oci.output.archive import write_archive
 
             path = destination.path or Path("image.tar")
-            step(progress, f"write {path}", lambda: write_archive(images[0], path, tag))
+            step(progress, f"write {path}", lambda: write_archive(images, path, tag=tag, for_docker=True))
             return f"docker-archive:{path}"
         case "engine":
             from fnpack.engine import Engine
-            from fnpack.oci.outputs import load
+            from fnpack.oci.output.engine import load
 
             with Engine.connect() as engine:
-                return step(progress, f"load {tag}", lambda: load(images[0], tag, engine.client.api))
+                return load(
+                    engine.client.api, images[0], tag, related=[parts[0].base.reference], progress=progress
+                )
+
+
+def _layout(images: Sequence[Image], path: Path, tag: str) -> str:
+    from fnpack.oci.output.archive import write_archive
+    from fnpack.oci.output.layout import write_layout
+
+    write = write_archive if path.suffix == ".tar" else write_layout
+    return write(images, path, tag=tag)
 
 
 def _push(
@@ -107,7 +114,7 @@ def _push(
     registries: Registries,
     progress: Progress,
 ) -> str:
-    from fnpack.oci.image import index_of
+    from fnpack.oci.plan import index_of
     from fnpack.registry import Reference, push_image, push_index
 
     target = Reference.parse(tag)
@@ -123,5 +130,5 @@ def _push(
             target.at(image.digest), manifest=image.manifest, config=image.config, layers=image.layers,
             registries=registries, base=part.base.registry, progress=progress,
         )  # fmt: skip
-    index = push_index(target, index_of(images, {}), registries=registries, progress=progress)
+    index = push_index(target, index_of(images), registries=registries, progress=progress)
     return f"{target.name}@{index.digest}"

@@ -3,70 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from fnpack.oci.layer_cache import Known, LayerCache
+from fnpack.oci.cache import LayerCache
+from fnpack.oci.plan import KnownLayers
 
 if TYPE_CHECKING:
     from fnpack.daemonless.deliver import Destination
     from fnpack.registry import Registries
 
-CACHE_LABEL = "io.fnpack.layers"
 
-
-@dataclass(slots=True)
-class Earlier:
-    """What recipes make, as an image that was pushed before says; with it a new machine need not make it again."""
-
-    cache: LayerCache
-    layers: dict[str, Known] = field(default_factory=dict)
-    clashes: dict[str, list[list[str]]] = field(default_factory=dict)
-    used: dict[str, list[list[str]]] = field(default_factory=dict)
-
-    def overwritten(self, key: str) -> frozenset[tuple[str, str]] | None:
-        """Which files of a set of wheels are overwritten, if that is known."""
-        found = self.clashes.get(key)
-        if found is None:
-            try:
-                found = json.loads((self.cache.folder / "clashes" / key).read_bytes())
-            except (OSError, ValueError):
-                return None
-        self.used[key] = found
-        return frozenset((package, path) for package, path in found)
-
-    def note_overwritten(self, key: str, lost: frozenset[tuple[str, str]]) -> None:
-        """Keep what was found."""
-        self.used[key] = [list(pair) for pair in sorted(lost)]
-        note = self.cache.folder / "clashes" / key
-        try:
-            note.parent.mkdir(parents=True, exist_ok=True)
-            partial = note.with_suffix(f".{os.getpid()}")
-            partial.write_text(json.dumps(self.used[key]))
-            partial.replace(note)
-        except OSError:
-            return
-
-    def text(self, known: Mapping[str, Known]) -> str:
-        """The label that tells a later build all this."""
-        layers = {key: asdict(one) for key, one in sorted(known.items())}
-        return json.dumps({"layers": layers, "clashes": self.used}, sort_keys=True, separators=(",", ":"))
-
-
-def earlier_image(destination: Destination, tag: str, registries: Registries, cache: LayerCache) -> Earlier:
+def earlier_image(
+    destination: Destination, tag: str, registries: Registries, cache: LayerCache
+) -> KnownLayers:
     """Read the tag's present image, if there is one and this machine has made no layers yet."""
-    remote = Earlier(cache)
     if destination.kind != "registry" or (cache.folder / "recipes").is_dir():
-        return remote
-    from fnpack.registry import Reference, RegistryBase, RegistryError
+        return KnownLayers()
+    from fnpack.registry import Reference, RegistryError, get_manifest
 
+    reference = Reference.parse(tag)
     try:
-        config = json.loads(RegistryBase(Reference.parse(tag), registries).config().data)
-        told = json.loads(config["config"]["Labels"][CACHE_LABEL])
-        remote.layers = {key: Known(**one) for key, one in told["layers"].items()}
-        remote.clashes = dict(told["clashes"])
+        top = get_manifest(registries, reference)
+        listed = json.loads(top.data).get("manifests")
+        if not isinstance(listed, list):
+            return KnownLayers.of(top.data)
+        images = [get_manifest(registries, reference.at(str(one["digest"]))) for one in listed]
     except (RegistryError, LookupError, ValueError, TypeError, AttributeError):
-        return remote
-    return remote
+        return KnownLayers()
+    return KnownLayers.of(*(image.data for image in images))

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fnpack.build import step
 from fnpack.config.build import BuildSettings
-from fnpack.daemonless.earlier import Earlier
-from fnpack.oci import function_app
-from fnpack.oci.recipes import Recipe
-from fnpack.progress import Progress
+from fnpack.daemonless.context import Context
+from fnpack.oci.recipe import Recipe
+from fnpack.progress import Progress, ProgressEvent
 
 if TYPE_CHECKING:
     from fnpack.dependencies.conda.environment import CondaEnvironment
     from fnpack.dependencies.provide import Dependencies
     from fnpack.dependencies.target import Target
     from fnpack.dependencies.wheels import WheelFile
+    from fnpack.oci.clashes import Clashes
+    from fnpack.oci.place import Place
+    from fnpack.oci.pythons import Interpreter
+
+
+@dataclass(frozen=True, slots=True)
+class Packages:
+    """Layers of packages, and the files that more than one package brings."""
+
+    recipes: tuple[Recipe, ...]
+    clashes: Clashes
 
 
 def conda_of(settings: BuildSettings, target: Target, progress: Progress) -> CondaEnvironment | None:
@@ -66,64 +76,65 @@ def _project(settings: BuildSettings) -> Path:
     return settings.project or settings.app.entry_script.parent
 
 
-def host_layers(
-    settings: BuildSettings, app: Path, target: Target, remote: Earlier, progress: Progress
-) -> list[Recipe]:
+def host_layers(context: Context, app: Path, target: Target, compiler: Interpreter | None) -> Packages:
     """fnpack's host with the packages that the app's triggers need."""
     from fnpack.image.context import host_lock
     from fnpack.image.host_lock import host_dependencies, host_wheels
+    from fnpack.oci.host import PLACE, HostRecipe
 
-    name = "host-identity.txt" if settings.identity else host_lock(app)
-    found = host_dependencies(name, [target], progress)
-    chosen = host_wheels(name, found, target)
-    recipes = _layers_of(found, chosen, target, function_app.HOST_FOLDER, remote, progress, is_slim=True)
-    return [*recipes, function_app.host_recipe(target.python_version)]
+    name = "host-identity.txt" if context.settings.identity else host_lock(app)
+    found = host_dependencies(name, [target], context.progress)
+    packages = _layers_of(context, found, host_wheels(name, found, target), target, PLACE, compiler)
+    return Packages((*packages.recipes, HostRecipe.installed(compiler)), packages.clashes)
 
 
 def package_layers(
-    found: Dependencies, target: Target, site: str, remote: Earlier, progress: Progress
-) -> list[Recipe]:
-    """The app's packages, below `site`."""
+    context: Context, found: Dependencies, target: Target, place: Place, compiler: Interpreter | None
+) -> Packages:
+    """The app's packages."""
     from fnpack.dependencies.provide import wheels
 
     selected = found.selected[target]
     if all(one.wheel for one in selected):
         chosen = tuple(one.wheel for one in selected if one.wheel)
     else:  # one is built from source: its hash is known when that is done
-        chosen = wheels(found, target, progress)
-    return _layers_of(found, chosen, target, site, remote, progress)
+        chosen = wheels(found, target, context.progress)
+    packages = _layers_of(context, found, chosen, target, place, compiler)
+    _tell_of(packages.clashes, context)
+    return packages
 
 
 def _layers_of(  # noqa: PLR0917 - called twice, with the same names
+    context: Context,
     found: Dependencies,
     chosen: Sequence[WheelFile],
     target: Target,
-    site: str,
-    remote: Earlier,
-    progress: Progress,
-    *,
-    is_slim: bool = False,
-) -> list[Recipe]:
+    place: Place,
+    compiler: Interpreter | None,
+) -> Packages:
     """The layers of `chosen`; a wheel is fetched when a layer has to be made of it."""
     from fnpack.dependencies.provide import wheels
-    from fnpack.oci.wheel_layers import overwritten, wheel_recipes
+    from fnpack.oci.wheels import wheel_recipes
 
-    sizes = {one.name: one.size_bytes for one in found.selected[target]}
+    sizes = {one.sha256: one.size_bytes for one in found.selected[target] if one.size_bytes is not None}
+    recipes, clashes = wheel_recipes(
+        chosen,
+        place,
+        context.cache,
+        compiler=compiler,
+        sizes=sizes,
+        known_clashes=context.known.clashes,
+        fetch=lambda names: wheels(found, target, context.progress, only=names),
+    )
+    return Packages(recipes, clashes)
 
-    def fetch(some: Sequence[WheelFile]) -> None:
-        wheels(found, target, progress, only=[one.name for one in some])
 
-    def size(wheel: WheelFile) -> int:
-        return sizes.get(wheel.name) or (wheel.path.stat().st_size if wheel.path.is_file() else 0)
-
-    key = hashlib.sha256(" ".join(sorted(one.sha256 for one in chosen)).encode()).hexdigest()
-    lost = remote.overwritten(key)
-    if lost is None:
-        fetch(chosen)
-        lost = overwritten(chosen)
-        remote.note_overwritten(key, lost)
-    return list(
-        wheel_recipes(
-            chosen, site, target.python_version, sizes=size, is_slim=is_slim, skipped=lost, fetch=fetch
-        )
+def _tell_of(clashes: Clashes, context: Context) -> None:
+    """Files that packages bring in different versions are worth a line: pip says nothing, and one of them is lost."""
+    if not clashes.different:
+        return
+    path, winner, loser = clashes.different[0]
+    more = f", and {len(clashes.different) - 1} more" if len(clashes.different) > 1 else ""
+    context.progress(
+        ProgressEvent("packages overwrite each other's files", "done", f"{path}: {winner} over {loser}{more}")
     )

@@ -2,170 +2,127 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fnpack.app.directory import MODELS, FunctionApp, write_app
+from fnpack.app.directory import FunctionApp, write_app
 from fnpack.build import step
-from fnpack.config.build import BuildSettings
 from fnpack.daemonless.base import Base, base_for, python_of
-from fnpack.daemonless.earlier import CACHE_LABEL, Earlier
+from fnpack.daemonless.context import Context
 from fnpack.daemonless.packages import conda_of, host_layers, package_layers, resolved
-from fnpack.oci import function_app
-from fnpack.oci.content import Layer
-from fnpack.oci.image import Image, ImageSettings, build
-from fnpack.oci.layer_cache import Known, LayerCache
-from fnpack.oci.recipes import Recipe, layer_of
-from fnpack.progress import Progress
+from fnpack.oci.app import app_labels, app_recipe, model_recipes, path_file_recipe
+from fnpack.oci.assemble import assemble
+from fnpack.oci.base.python import search_path
+from fnpack.oci.clashes import Clashes
+from fnpack.oci.config import source_date_epoch
+from fnpack.oci.place import Place
+from fnpack.oci.plan import Image, ImagePlan, clashes_note
+from fnpack.oci.pythons import find_interpreter
+from fnpack.oci.recipe import Recipe
+from fnpack.oci.runtime import SITE_PACKAGES, Runtime, runtime
+from fnpack.progress import ProgressEvent
 
 if TYPE_CHECKING:
+    from fnpack.dependencies.conda.prefix import CondaPrefix
     from fnpack.dependencies.target import Target
-    from fnpack.registry import Registries
+    from fnpack.image.dockerfile import Host
+    from fnpack.oci.pythons import Interpreter
 
-_WORKERS = 4
 
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Parts:
     """What layers are made from, for one platform."""
 
     base: Base
     target: Target
     app: FunctionApp
-    model_files: dict[str, dict[str, Path]]  # by model, path in the image to file here
-    recipes: list[Recipe] = field(default_factory=list)
-    conda_python: str | None = None
+    recipes: tuple[Recipe, ...]
+    clashes: tuple[Clashes, ...]
+    conda: CondaPrefix | None = None
 
 
-def parts_of(  # noqa: PLR0917 - a step of a build, called once
-    settings: BuildSettings,
-    platform: str,
-    registries: Registries,
-    folder: Path,
-    remote: Earlier,
-    progress: Progress,
-) -> Parts:
+def parts_of(context: Context, platform: str, folder: Path) -> Parts:
     """Find and write all that the image of one platform is made from; `folder` is for the app directory."""
     from fnpack.dependencies.target import Target
 
-    base = base_for(settings, platform, registries, progress)
+    settings, progress = context.settings, context.progress
+    base = base_for(context, platform)
     python_version = python_of(settings, base)
-    glibc = (2, base.python.glibc_minor) if base.python.glibc_minor else None
+    glibc = base.python.libc_version if base.python.libc == "glibc" else None
     target = Target(platform, python_version, libc_version=glibc)
     conda = conda_of(settings, target, progress)
     if conda is not None:
         (target,) = conda.targets
     found = resolved(settings, target, conda, progress)
-    placed: dict[Path, Path] = {}
-    app_folder = folder / platform.replace("/", "-")
     app = write_app(
         settings.app,
-        app_folder,
+        folder / platform.replace("/", "-"),
         lock_text=found.requirements_txt if found else "",
-        place=lambda source, place: placed.update({place: source}),
+        place=lambda source, place: None,  # models are read from where they are
     )
-    parts = Parts(base, target, app, _model_files(placed))
+    compiler = _compiler(context, target)
+    recipes: list[Recipe] = []
+    clashes: list[Clashes] = []
     if settings.host == "fnpack":
-        parts.recipes += host_layers(settings, app_folder, target, remote, progress)
-    site = function_app.SITE_PACKAGES
-    if conda is not None:
-        from fnpack.oci.tree_layers import TreeRecipe
+        host = host_layers(context, app.path, target, compiler)
+        recipes += host.recipes
+        clashes.append(host.clashes)
+    place = Place(SITE_PACKAGES, base.python.program)
+    prefix = conda.prefixes[target] if conda is not None else None
+    if prefix is not None:
+        from fnpack.oci.tree import TreeRecipe
 
-        prefix = conda.prefixes[target]
         title = f"conda environment of {len(prefix.packages)} packages"
-        parts.recipes.append(TreeRecipe(prefix.path, prefix.prefix.strip("/"), prefix.digest, title))
-        site, parts.conda_python = prefix.site_packages.strip("/"), prefix.python
+        recipes.append(TreeRecipe(title, prefix.path, prefix.prefix, prefix.digest))
+        place = Place(prefix.site_packages, prefix.python)
     if found is not None:
-        parts.recipes += package_layers(found, target, site, remote, progress)
-    return parts
+        packages = package_layers(context, found, target, place, compiler)
+        recipes += packages.recipes
+        clashes.append(packages.clashes)
+        if settings.host == "azure-functions" and packages.clashes.path_files and base.python.site:
+            recipes.append(path_file_recipe(base.python.site))
+    recipes += (*model_recipes(settings.app.models), app_recipe(app.path))
+    return Parts(base, target, app, tuple(recipes), tuple(clashes), prefix)
 
 
-def _model_files(placed: Mapping[Path, Path]) -> dict[str, dict[str, Path]]:
-    """The files of each model (`NAME:VERSION`), by their path in the image."""
-    models: dict[str, dict[str, Path]] = {}
-    for place, source in placed.items():
-        parts = place.parts[place.parts.index(MODELS) :]
-        path = "/".join((function_app.ROOT, *parts))
-        models.setdefault(f"{parts[1]}:{parts[2]}", {})[path] = source
-    return dict(sorted(models.items()))
+def _compiler(context: Context, target: Target) -> Interpreter | None:
+    found = find_interpreter(target.python_version, context.cache)
+    if found is None:
+        detail = f"no Python {target.python_version} is on this machine, so the image will start more slowly"
+        context.progress(ProgressEvent("compile modules", "done", detail))
+    return found
 
 
-def assemble(
-    settings: BuildSettings, parts: Parts, cache: LayerCache, remote: Earlier, progress: Progress
-) -> Image:
+def image_of(context: Context, parts: Parts) -> Image:
     """Make the layers that are not known yet, and the image."""
-    from fnpack.image.context import app_labels
-    from fnpack.oci.model_layers import model_layers
-
-    mtime_s = _source_date_s()
-    recipes = parts.recipes
-
-    def made(recipe: Recipe) -> Layer:
-        return layer_of(recipe, cache, mtime_s=mtime_s, remote=remote.layers)
-
-    def all_layers() -> list[Layer]:
-        with ThreadPoolExecutor(_WORKERS) as pool:
-            return list(pool.map(made, recipes))
-
-    layers = step(progress, f"{len(recipes)} layers for {parts.target.platform}", all_layers)
-    known = {recipe.key: _known(layer) for recipe, layer in zip(recipes, layers, strict=True)}
-    labels = app_labels(parts.app.path, parts.base.reference)
-    models = []
-    for name, files in parts.model_files.items():
-        found = model_layers(files, f"model {name}", cache, mtime_s=mtime_s)
-        models.append(f"{name}={'+'.join(layer.diff_id for layer in found)}")
-        layers += found
-    if models:
-        labels["io.fnpack.models"] = " ".join(models)
-    labels["org.opencontainers.image.base.digest"] = parts.base.digest
-    labels[CACHE_LABEL] = remote.text(known)
-    layers.append(made(function_app.app_recipe(parts.app.path)))
-    base_config = json.loads(parts.base.source.config().data)
-    below = [
-        Layer(content, diff_id, "base")
-        for content, diff_id in zip(
-            parts.base.source.layers(), base_config["rootfs"]["diff_ids"], strict=True
-        )
-    ]
-    created = datetime.fromtimestamp(mtime_s, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    settings = context.settings
+    labels = {
+        **app_labels(parts.app.path, parts.base.reference, settings.app.models, context.cache),
+        "org.opencontainers.image.base.digest": parts.base.image.digest,
+    }
     annotations = {key: value for key, value in labels.items() if key.startswith("org.opencontainers.image.")}
-    return build(
-        base_config,
-        below,
-        layers,
-        _settings(settings, parts, base_config, labels),
-        created=created,
-        annotations={**annotations, "org.opencontainers.image.created": created},
+    plan = ImagePlan(
+        parts.base.image,
+        parts.recipes,
+        _runtime(context, parts, labels),
+        annotations | clashes_note(*parts.clashes),
+        source_date_epoch(os.environ),
+    )
+    return step(
+        context.progress,
+        f"{len(plan.recipes)} layers for {parts.target.platform}",
+        lambda: assemble(plan, context.cache, known=context.known, progress=context.progress),
     )
 
 
-def _settings(
-    settings: BuildSettings, parts: Parts, base_config: Mapping[str, object], labels: dict[str, str]
-) -> ImageSettings:
-    if settings.host == "azure-functions":
-        return function_app.azure_settings(labels)
-    if parts.conda_python is None:
-        return function_app.fnpack_settings(labels)
-    run = base_config.get("config")
-    env = run.get("Env") if isinstance(run, dict) else None
-    path = next((one[5:] for one in env or [] if one.startswith("PATH=")), "/usr/local/bin:/usr/bin:/bin")
-    return function_app.fnpack_settings(
-        labels, parts.conda_python, f"{Path(parts.conda_python).parent}:{path}"
-    )
-
-
-def _known(layer: Layer) -> Known:
-    found = layer.descriptor
-    return Known(found.media_type, found.digest, layer.diff_id, found.size_bytes)
-
-
-def _source_date_s() -> int:
-    """SOURCE_DATE_EPOCH, the time that all files and the image carry (reproducible-builds.org); 0 without it."""
-    text = os.environ.get("SOURCE_DATE_EPOCH", "").strip()
-    return int(text) if text.isdecimal() else 0
+def _runtime(context: Context, parts: Parts, labels: Mapping[str, str]) -> Runtime:
+    host: Host = "azure-functions" if context.settings.host == "azure-functions" else "fnpack"
+    if parts.conda is None:
+        return runtime(host, labels)
+    found = runtime(host, labels, parts.conda.python)
+    path = [str(Path(parts.conda.python).parent), *search_path(parts.base.image)]
+    own = {"PATH": ":".join(path), "CONDA_PREFIX": parts.conda.prefix}
+    return replace(found, variables={**found.variables, **own})

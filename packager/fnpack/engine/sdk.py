@@ -7,7 +7,7 @@ an endpoint that it does not know, nor to take over an upgraded connection excep
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class _Sdk(Protocol):
 
     def inspect_image(self, image: str) -> Mapping[str, object]: ...
 
+    def load_image(self, data: Iterable[bytes]) -> Iterable[Mapping[str, object]]: ...
+
 
 def url(api: APIClient, path: str) -> str:
     """The address of an endpoint, with the negotiated API version."""
@@ -65,6 +67,11 @@ def post(
 def inspect_image(api: APIClient, reference: str) -> Mapping[str, object]:
     """The Engine's description of an image. Raises docker's `ImageNotFound` and `APIError`."""
     return cast("_Sdk", api).inspect_image(reference)
+
+
+def load_image(api: APIClient, archive: Iterable[bytes]) -> Iterable[Mapping[str, object]]:
+    """Send what `docker load` takes; gives the Engine's lines. Raises docker's `APIError`."""
+    return cast("_Sdk", api).load_image(archive)
 
 
 def hijack(api: APIClient, response: Response) -> tuple[socket.socket, Reader]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,16 +10,15 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-import fnpack
 import fnpack_host
 import fnpack_triggers
 from fnpack.app.directory import MARKER, MODELS
 from fnpack.app.staging import link_or_copy_file, staged, write_text
 from fnpack.image.dockerfile import Host, ImageSpec, dockerfile
 from fnpack.image.installer import write_pip
+from fnpack.image.labels import labels
 
 _CONTEXT_MARKER = f"app/{MARKER}"
-_CHUNK_BYTES = 1 << 20
 _RUN = {
     "fnpack": (
         "```\ndocker run -p 8080:8080 -e TriggerConnectionString=... --read-only --tmpfs /tmp my-model\n```\n\n"
@@ -61,7 +59,7 @@ def write_context(
     """
     app, target = app.absolute(), target.absolute()
     app_lock = (app / "requirements.txt").read_text("utf-8")
-    labels = app_labels(app, base_image) | _model_labels(app)
+    described = _labels(app, base_image)
     spec = ImageSpec(
         host=host,
         base_image=base_image,
@@ -69,7 +67,7 @@ def write_context(
         install_dependencies=install_dependencies and bool(app_lock.strip()),
         models=_model_folders(app),
         has_wheels=bool(wheels),
-        labels=labels,
+        labels=described,
     )
     text = dockerfile(spec)
     with staged(target, marker=_CONTEXT_MARKER) as folder:
@@ -85,7 +83,7 @@ def write_context(
         if host == "fnpack" or spec.install_dependencies:
             write_text(folder / "tools" / "install.py", _template("install.py"))
             write_pip(folder / "tools" / "pip.pyz")
-    return BuildContext(target, text, labels)
+    return BuildContext(target, text, described)
 
 
 def _template(name: str) -> str:
@@ -139,36 +137,12 @@ def _files(root: Path) -> Iterator[Path]:
         )
 
 
-def app_labels(app: Path, base_image: str) -> dict[str, str]:
-    """What an image says of the app in it; models are not among it."""
-    scoring = json.loads((app / MARKER).read_text("utf-8"))
-    return {
-        "io.fnpack.entry-script": scoring["entry_script"],
-        "io.fnpack.entry-script.sha256": _sha256(app / scoring["entry_script"]),
-        "io.fnpack.version": fnpack.__version__,
-        "org.opencontainers.image.base.name": base_image,
-        "org.opencontainers.image.title": Path(scoring["entry_script"]).stem,
+def _labels(app: Path, base_image: str) -> dict[str, str]:
+    models = json.loads((app / MARKER).read_text("utf-8"))["models"]
+    files = {
+        f"{model['name']}:{model['version']}": [
+            (path.as_posix(), app / model["path"] / path) for path in _files(app / model["path"])
+        ]
+        for model in models
     }
-
-
-def _model_labels(app: Path) -> dict[str, str]:
-    scoring = json.loads((app / MARKER).read_text("utf-8"))
-    models = [
-        f"{model['name']}:{model['version']}={_tree_sha256(app / model['path'])}"
-        for model in scoring["models"]
-    ]
-    return {"io.fnpack.models.sha256": " ".join(models)} if models else {}
-
-
-def _tree_sha256(folder: Path) -> str:
-    """The digest of `<file's sha256>  <path>` lines, as `sha256sum` would list the folder's files."""
-    lines = (f"{_sha256(folder / path)}  {path.as_posix()}\n" for path in _files(folder))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return labels(app, base_image, files)

@@ -1,161 +1,295 @@
-"""Reads a wheel for a layer: which of its members go where, checked, with their bytes still compressed.
-
-Source: the binary distribution format (PyPA), and PKWARE's APPNOTE for the zip container.
-"""
+"""Reads a wheel as a stranger's zip file: every member is checked before one of its bytes is used."""
 
 from __future__ import annotations
 
-import csv
-import io
+import base64
+import binascii
+import re
+import stat
 import struct
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
-from fnpack.dependencies.wheels import WheelFile
-from fnpack.oci.errors import UnsafeContent
-from fnpack.oci.safe_paths import checked
+from fnpack.oci.errors import WheelInvalid
+from fnpack.oci.names import fault, shown
+from fnpack.oci.writer import DeflateFault, inflated
 
-_LOCAL_HEADER = struct.Struct("<4s22xHH")
-_CHUNK_BYTES = 1 << 20
+STORED, DEFLATED = 0, 8
+_ENCRYPTED = 0x1
+_LOCAL = struct.Struct("<4s5H3I2H")
+_BLOCK_BYTES = 1 << 18
 _MOST_MEMBERS = 200_000
-_DEFLATE_MAX_RATIO = 1040  # what the format can reach (RFC 1951)
-_HINT = "nothing was built; use another release of the package, and tell its authors"
+_LARGEST_RATIO, _HARMLESS_BYTES = 100, 1 << 28  # unpacked to packed; below that size no ratio is a danger
+_LARGEST_BYTES = 1 << 36
+_LARGEST_TEXT_BYTES = 1 << 26  # metadata, scripts: what is held in memory
+_DIST_INFO = re.compile(r"^([^/]+\.dist-info)/")
+_FILENAME = re.compile(
+    r"^(?P<name>[^\s/-]+)-(?P<version>[^\s/-]+)(-\d[^\s/-]*)?-[^\s/-]+-[^\s/-]+-[^\s/-]+\.whl$"
+)
+_UNLISTED = ("RECORD", "RECORD.jws", "RECORD.p7s")  # what RECORD cannot or need not hold the hash of
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file of a wheel. `path` is where it goes below site-packages."""
+    """A file in a wheel: where its bytes are and what they should be."""
 
-    path: str
-    info: zipfile.ZipInfo
+    name: str
+    offset: int  # of its local header
+    packed_bytes: int
+    size_bytes: int
+    crc: int
+    method: int
     is_executable: bool
 
 
+@dataclass(frozen=True, slots=True)
 class Wheel:
-    """An open wheel; a context manager. Raises UnsafeContent for one that must not be unpacked."""
+    """A checked wheel. `record` gives what RECORD says of each member: the digest of its SHA-256, where it has one."""
 
-    def __init__(self, file: WheelFile) -> None:
-        self.file = file
-        self._stream: BinaryIO = file.path.open("rb")
+    path: Path
+    title: str  # "numpy 2.2.6"
+    members: Mapping[str, Member]
+    dist_info: str
+    record: Mapping[str, str | None]
+
+    @property
+    def data_folder(self) -> str:
+        """The folder whose parts go to other places than the packages."""
+        return self.dist_info.removesuffix(".dist-info") + ".data"
+
+    def deflated(self, member: Member, file: BinaryIO) -> Iterator[bytes]:
+        """A member as a raw deflate stream, a block at a time, as it is in the file. Nothing is checked yet."""
+        file.seek(_start_of_data(self, member, file))
+        blocks = self._packed(member, file)
+        return blocks if member.method == DEFLATED else _as_deflated(blocks)
+
+    def unpacked(self, member: Member, file: BinaryIO) -> Iterator[bytes]:
+        """A member's bytes, checked at the end. Raises WheelInvalid."""
         try:
-            self._zip = zipfile.ZipFile(self._stream)
-            self.members = tuple(_members(file, self._zip.infolist(), file.path.stat().st_size))
-        except zipfile.BadZipFile as error:
-            self._stream.close()
-            raise self._unsafe("is not a wheel", str(error)) from error
-        except BaseException:
-            self._stream.close()
-            raise
+            yield from inflated(self.deflated(member, file), member.size_bytes, member.crc)
+        except DeflateFault as exc:
+            raise self.broken(member.name, str(exc)) from exc
 
-    def __enter__(self) -> Wheel:
-        return self
+    def read(self, member: Member, file: BinaryIO) -> bytes:
+        """A member that is small enough for the memory. Raises WheelInvalid."""
+        if member.size_bytes > _LARGEST_TEXT_BYTES:
+            raise self.broken(member.name, f"has {member.size_bytes} bytes, too many for what it is")
+        return b"".join(self.unpacked(member, file))
 
-    def __exit__(self, *_: object) -> None:
-        self._stream.close()
-
-    def raw(self, member: Member) -> Iterator[bytes]:
-        """The member's bytes as they stand in the file, compressed or stored."""
-        self._stream.seek(member.info.header_offset)
-        head = self._stream.read(_LOCAL_HEADER.size)
-        if len(head) < _LOCAL_HEADER.size or not head.startswith(b"PK\x03\x04"):
-            raise self._unsafe("is damaged", member.info.filename)
-        _, name_size, extra_size = _LOCAL_HEADER.unpack(head)
-        self._stream.seek(name_size + extra_size, io.SEEK_CUR)
-        left = member.info.compress_size
+    def _packed(self, member: Member, file: BinaryIO) -> Iterator[bytes]:
+        left = member.packed_bytes
         while left:
-            chunk = self._stream.read(min(left, _CHUNK_BYTES))
-            if not chunk:
-                raise self._unsafe("is cut off", member.info.filename)
-            left -= len(chunk)
-            yield chunk
+            block = file.read(min(left, _BLOCK_BYTES))
+            if not block:
+                raise self.broken(member.name, "ends too early")
+            left -= len(block)
+            yield block
 
-    def read(self, member: Member) -> bytes:
-        """The member's content. Raises UnsafeContent if its checksum is wrong."""
-        try:
-            return self._zip.read(member.info)
-        except (
-            zipfile.BadZipFile,
-            NotImplementedError,
-            RuntimeError,
-            OSError,
-            EOFError,
-            ValueError,
-        ) as error:
-            raise self._unsafe("is damaged", f"{member.info.filename}: {error}") from error
-
-    def record(self, kept: Sequence[Member], added: Sequence[str]) -> tuple[str, bytes]:
-        """Path and content of RECORD for the `kept` members and the `added` paths (compiled modules)."""
-        place = next((m for m in self.members if m.path.endswith(".dist-info/RECORD")), None)
-        if place is None:
-            raise self._unsafe("has no RECORD", "")
-        try:
-            rows = {row[0]: row for row in csv.reader(io.StringIO(self.read(place).decode())) if row}
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise self._unsafe("has a RECORD that cannot be read", str(error)) from error
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        for member in sorted(kept, key=lambda one: one.path):
-            known = rows.get(member.info.filename, [])
-            is_record = member.path == place.path
-            writer.writerow([member.path, *(["", ""] if is_record or len(known) != 3 else known[1:])])
-        for path in sorted(added):
-            writer.writerow([path, "", ""])
-        return place.path, text.getvalue().encode()
-
-    def damaged(self, member: Member, reason: object) -> UnsafeContent:
-        """The error for a member whose bytes do not agree with what the wheel says of them."""
-        return self._unsafe("is damaged", f"{member.info.filename}: {reason}")
-
-    def _unsafe(self, what: str, detail: str) -> UnsafeContent:
-        return UnsafeContent(
-            f"the wheel {self.file.filename} {what}" + (f" ({detail})" if detail else ""), hint=_HINT
-        )
+    def broken(self, name: str, what: str) -> WheelInvalid:
+        """The error for a member."""
+        return WheelInvalid(f"{self.path.name}: `{shown(name)}` {what}")
 
 
-def _members(file: WheelFile, infos: Sequence[zipfile.ZipInfo], size_bytes: int) -> Iterator[Member]:
-    """The files to lay out. Scripts and headers are left out: nothing in an image runs or includes them."""
-    owner = f"the wheel {file.filename}"
-    if len(infos) > _MOST_MEMBERS:
-        raise UnsafeContent(f"{owner} has {len(infos)} files", hint=_HINT)
-    seen: set[str] = set()
+def read_wheel(path: Path, filename: str | None = None) -> Wheel:
+    """The wheel's members, all found harmless, and its RECORD. No content but RECORD's and WHEEL's is read.
+
+    Raises WheelInvalid.
+    """
+    named = _FILENAME.match(filename or path.name)
+    if named is None:
+        raise WheelInvalid(f"`{shown(filename or path.name)}` is not the name of a wheel")
+    members = _members(path)
+    dist_info = _dist_info(path, members, named["name"])
+    bare = Wheel(path, f"{named['name'].replace('_', '-')} {named['version']}", members, dist_info, {})
+    with path.open("rb") as file:
+        _check_version(bare, file)
+        record = _record(bare, file)
+    return Wheel(path, bare.title, members, dist_info, record)
+
+
+def _members(path: Path) -> dict[str, Member]:
+    import zipfile
+
+    try:
+        size = path.stat().st_size
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (OSError, zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError) as exc:
+        raise WheelInvalid(f"{path.name} cannot be read as a zip file: {exc}") from exc
+    if len(entries) > _MOST_MEMBERS:
+        raise WheelInvalid(f"{path.name} has {len(entries)} members, more than {_MOST_MEMBERS}")
+    found: dict[str, Member] = {}
+    for entry in entries:
+        what = _fault(entry, size)
+        if what is None and entry.filename in found:
+            what = "is in it twice"
+        if what:
+            raise WheelInvalid(f"{path.name}: `{shown(entry.orig_filename)}` {what}")
+        if not entry.is_dir():
+            found[entry.filename] = Member(
+                entry.filename,
+                entry.header_offset,
+                entry.compress_size,
+                entry.file_size,
+                entry.CRC,
+                entry.compress_type,
+                bool(entry.external_attr >> 16 & 0o111),
+            )
+    _check_places(path, found, size)
+    return found
+
+
+def _fault(entry: object, file_bytes: int) -> str | None:
+    import zipfile
+
+    assert isinstance(entry, zipfile.ZipInfo)
+    name = entry.orig_filename
+    what = fault(name.removesuffix("/"))
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if what is None and kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        what = "is a symbolic link" if kind == stat.S_IFLNK else "is a device or another special file"
+    if what is None and entry.flag_bits & _ENCRYPTED:
+        what = "is encrypted"
+    if what is None and entry.compress_type not in (STORED, DEFLATED):
+        what = f"is compressed by method {entry.compress_type}; wheels are deflated"
+    if what is None and entry.compress_type == STORED and entry.compress_size != entry.file_size:
+        what = "has two different sizes"
+    if what is None and entry.header_offset + entry.compress_size > file_bytes:
+        what = "lies beyond the end of the file"
+    return what
+
+
+def _check_places(path: Path, members: Mapping[str, Member], file_bytes: int) -> None:
+    """Members must not share bytes, be unpacked to absurd sizes, or be a file and a folder at once."""
     end = 0
-    for info in sorted(infos, key=lambda one: one.header_offset):
-        if info.header_offset < end:
-            raise UnsafeContent(f"{owner}: `{info.filename[:200]}` lies over another file", hint=_HINT)
-        end = info.header_offset + info.compress_size
-    if end > size_bytes:
-        raise UnsafeContent(f"{owner} is cut off", hint=_HINT)
-    for info in sorted(infos, key=lambda one: one.filename):
-        if info.is_dir():
-            checked(info.filename.rstrip("/"), owner)
-            continue
-        name = checked(info.filename, owner)
-        _check_info(info, owner)
-        target = _target(name, file)
-        if target is None:
-            continue
-        if target in seen:
-            raise UnsafeContent(f"{owner} holds `{target}` twice", hint=_HINT)
-        seen.add(target)
-        yield Member(target, info, bool(info.external_attr >> 16 & 0o111))
+    for member in sorted(members.values(), key=lambda one: one.offset):
+        if member.offset < end:
+            raise WheelInvalid(f"{path.name}: `{shown(member.name)}` shares bytes with another member")
+        end = member.offset + _LOCAL.size + member.packed_bytes
+    total = sum(member.size_bytes for member in members.values())
+    if total > _LARGEST_BYTES or (total > _HARMLESS_BYTES and total > _LARGEST_RATIO * file_bytes):
+        raise WheelInvalid(f"{path.name} has {file_bytes} bytes and would unpack to {total}: a zip bomb")
+    for name in members:
+        if (above := _file_above(name, members)) is not None:
+            raise WheelInvalid(f"{path.name}: `{shown(above)}` is both a file and a folder")
 
 
-def _check_info(info: zipfile.ZipInfo, owner: str) -> None:
-    kind = info.external_attr >> 16 & 0o170000
-    if kind not in (0, 0o100000):
-        raise UnsafeContent(f"{owner}: `{info.filename}` is a link or device, not a file", hint=_HINT)
-    if info.flag_bits & 0x1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise UnsafeContent(f"{owner}: `{info.filename}` is encrypted or oddly compressed", hint=_HINT)
-    if info.file_size > info.compress_size * _DEFLATE_MAX_RATIO + 1024:
-        raise UnsafeContent(f"{owner}: `{info.filename}` cannot be as large as it says", hint=_HINT)
+def _file_above(name: str, members: Mapping[str, Member]) -> str | None:
+    while (cut := name.rfind("/")) > 0:
+        name = name[:cut]
+        if name in members:
+            return name
+    return None
 
 
-def _target(name: str, file: WheelFile) -> str | None:
-    """Where a member goes below site-packages, or None for what stays out."""
-    first, _, rest = name.partition("/")
-    if not (first.endswith(".data") and rest):
-        return name
-    scheme, _, inner = rest.partition("/")
-    return inner if scheme in ("purelib", "platlib", "data") and inner else None
+def _start_of_data(wheel: Wheel, member: Member, file: BinaryIO) -> int:
+    """Behind the local header, which must agree with the directory at the zip's end."""
+    file.seek(member.offset)
+    head = file.read(_LOCAL.size)
+    if len(head) < _LOCAL.size or head[:4] != b"PK\x03\x04":
+        raise wheel.broken(member.name, "has no header")
+    fields: tuple[int, ...] = _LOCAL.unpack(head)[1:]
+    method, name_bytes, extra_bytes = fields[2], fields[-2], fields[-1]
+    name = file.read(name_bytes)
+    if name not in (member.name.encode("utf-8"), member.name.encode("cp437", "replace")):
+        raise wheel.broken(member.name, "has another name in its header")
+    if method != member.method:
+        raise wheel.broken(member.name, "has another compression method in its header")
+    return member.offset + _LOCAL.size + name_bytes + extra_bytes
+
+
+def _as_deflated(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Bytes as stored deflate blocks, so that there is one way for both kinds of members."""
+    for block in blocks:
+        for start in range(0, len(block), 0xFFFF):
+            piece = block[start : start + 0xFFFF]
+            length = len(piece)
+            yield b"\0" + length.to_bytes(2, "little") + (length ^ 0xFFFF).to_bytes(2, "little") + piece
+    yield b"\1\0\0\xff\xff"
+
+
+def _dist_info(path: Path, members: Mapping[str, Member], name: str) -> str:
+    folders = {match[1] for match in map(_DIST_INFO.match, members) if match}
+    if len(folders) != 1:
+        listed = ", ".join(f"`{shown(folder)}`" for folder in sorted(folders)) or "none"
+        raise WheelInvalid(f"{path.name} must have one .dist-info folder; it has {listed}")
+    (folder,) = folders
+    if normalised(folder.partition("-")[0]) != normalised(name):
+        raise WheelInvalid(f"{path.name}: `{shown(folder)}` is another project's")
+    for needed in ("METADATA", "RECORD", "WHEEL"):
+        if f"{folder}/{needed}" not in members:
+            raise WheelInvalid(f"{path.name} has no `{folder}/{needed}`")
+    return folder
+
+
+def normalised(name: str) -> str:
+    """A project's name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _check_version(wheel: Wheel, file: BinaryIO) -> None:
+    name = f"{wheel.dist_info}/WHEEL"
+    text = wheel.read(wheel.members[name], file).decode("utf-8", "replace")
+    found = re.search(r"^Wheel-Version:\s*(\d+)\.", text, re.MULTILINE)
+    if found is None or found[1] != "1":
+        raise wheel.broken(name, "is not of a wheel of version 1")
+
+
+def _record(wheel: Wheel, file: BinaryIO) -> dict[str, str | None]:
+    import csv
+
+    name = f"{wheel.dist_info}/RECORD"
+    try:
+        text = wheel.read(wheel.members[name], file).decode("utf-8")
+        rows = [row for row in csv.reader(text.splitlines(), strict=True) if row]
+    except (UnicodeDecodeError, csv.Error) as exc:
+        raise wheel.broken(name, f"cannot be read: {exc}") from exc
+    found: dict[str, str | None] = {}
+    for row in rows:
+        if len(row) != 3:
+            raise wheel.broken(name, f"has a row that is not of three: `{shown(','.join(row))}`")
+        listed, digest, size = row
+        member = wheel.members.get(listed)
+        if member is None:
+            if listed.endswith("/"):  # a folder, which some tools list
+                continue
+            raise wheel.broken(name, f"lists `{shown(listed)}`, which is not there")
+        if listed in found:
+            raise wheel.broken(name, f"lists `{shown(listed)}` twice")
+        if size and size != str(member.size_bytes):
+            raise wheel.broken(listed, f"has {member.size_bytes} bytes, and RECORD says {shown(size)}")
+        found[listed] = _sha256(wheel, listed, digest)
+    _check_complete(wheel, found)
+    return found
+
+
+def _sha256(wheel: Wheel, name: str, digest: str) -> str | None:
+    """The digest in RECORD's own spelling, or None for another algorithm's that zip and lock stand in for."""
+    if not digest:
+        if name.removeprefix(f"{wheel.dist_info}/") in _UNLISTED:
+            return None
+        raise wheel.broken(name, "has no digest in RECORD")
+    algorithm, _, value = digest.partition("=")
+    if algorithm in ("sha384", "sha512"):
+        return None
+    try:
+        raw = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
+    except (binascii.Error, ValueError):
+        raw = b""
+    if algorithm != "sha256" or len(raw) != 32:
+        raise wheel.broken(name, f"has a digest in RECORD that is none: `{shown(digest)}`")
+    return record_digest(raw)
+
+
+def record_digest(digest: bytes) -> str:
+    """A SHA-256 as RECORD has it."""
+    return "sha256=" + base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
+
+
+def _check_complete(wheel: Wheel, record: Mapping[str, object]) -> None:
+    own = {f"{wheel.dist_info}/{name}" for name in _UNLISTED}
+    for name in wheel.members:
+        if name not in record and name not in own:
+            raise wheel.broken(name, "is not in RECORD")

@@ -1,174 +1,156 @@
-"""Writes one layer: a tar, plain or as gzip, with the digests of both forms counted on the way.
-
-The same entries give the same bytes on any machine: no times, no owners, no compressor that could choose otherwise.
-Contents that are compressed already (members of a wheel) are taken over as they are; all else is stored.
-Sources: POSIX.1-2001 (pax) and GNU tar for headers, RFC 1951 for stored blocks, RFC 1952 for gzip members.
-"""
+"""Writes one gzip layer, entry by entry, with its digest, its diff id and its size, in bounded memory."""
 
 from __future__ import annotations
 
 import hashlib
-import struct
-import tarfile
 import zlib
-from collections.abc import Iterable
-from pathlib import PurePosixPath
-from typing import BinaryIO
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO, Protocol
 
-_BLOCK = 512
-_STORED_MAX = 65535
-_PENDING_BYTES = 1 << 20
-_GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-_END = bytes(2 * _BLOCK)
+from fnpack.oci import gzipped, tar
+from fnpack.oci.content import LAYER_GZIP, Descriptor
+
+_FLUSH_BYTES = 1 << 18  # what waits to be stored, at most, before it is written
+_INFLATED_BYTES = 1 << 20
+_SMALL_BYTES = 256  # a stream of its own costs more than it saves
+
+
+class DeflateFault(Exception):  # noqa: N818 - its callers say what it means
+    """A deflate stream is broken, or holds more, less or something else than was said. The text says which."""
+
+
+class Watcher(Protocol):
+    """Sees the uncompressed bytes of a file go by, such as a hash."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take the next bytes."""
 
 
 class LayerWriter:
-    """Takes folders and files in the order given; parent folders are added by themselves, each once.
+    """Entries become a tar in gzip members, written to `file`. Call `finish` at the end.
 
-    `mtime_s` is the time of every entry. After `close`, `digest`, `diff_id` and `size_bytes` describe what was written.
+    Folders and their order are the caller's: every entry is written as it comes.
     """
 
-    def __init__(self, out: BinaryIO, *, is_gzip: bool, mtime_s: int = 0) -> None:
-        self._out, self._is_gzip, self._mtime_s = out, is_gzip, mtime_s
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         self._digest, self._diff = hashlib.sha256(), hashlib.sha256()
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
-        self._seen: set[str] = set()
-        self.size_bytes = 0
-
-    @property
-    def digest(self) -> str:
-        """Of the bytes written."""
-        return "sha256:" + self._digest.hexdigest()
-
-    @property
-    def diff_id(self) -> str:
-        """Of the plain tar."""
-        return "sha256:" + self._diff.hexdigest()
+        self._size_bytes = 0
+        self._waiting = bytearray()
 
     def folder(self, path: str) -> None:
-        """Add a folder and those above it."""
-        for parent in reversed(PurePosixPath(path).parents):
-            self._folder(parent.as_posix())
-        self._folder(path)
+        """A folder that anybody may read."""
+        self._store(tar.header(path, kind=tar.FOLDER, mode=0o755))
 
-    def file(self, path: str, content: bytes, *, is_executable: bool = False) -> None:
-        """Add a file."""
-        if self._begin(path, len(content), is_executable=is_executable):
-            self._plain(content)
-            self._pad(len(content))
+    def symlink(self, path: str, target: str) -> None:
+        """A symbolic link."""
+        self._store(tar.header(path, kind=tar.SYMLINK, mode=0o777, link=target))
 
-    def link(self, path: str, target: str) -> None:
-        """Add a symbolic link."""
-        if path in self._seen:
-            return
-        self.folder(PurePosixPath(path).parent.as_posix())
-        self._seen.add(path)
-        entry = tarfile.TarInfo(path)
-        entry.type, entry.linkname, entry.mode, entry.mtime = tarfile.SYMTYPE, target, 0o777, self._mtime_s
-        self._plain(entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape"))
+    def stored(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
+        """A file in memory, uncompressed."""
+        self.stored_stream(path, (data,), len(data), mode=mode)
 
-    def stream(
-        self, path: str, chunks: Iterable[bytes], size_bytes: int, *, is_executable: bool = False
+    def stored_stream(
+        self, path: str, blocks: Iterable[bytes], size_bytes: int, *, mode: int = 0o644
     ) -> None:
-        """Add a file of a known size in pieces. Raises ValueError if they add up to another size."""
-        if not self._begin(path, size_bytes, is_executable=is_executable):
-            return
-        total = 0
-        for chunk in chunks:
-            total += len(chunk)
-            if total > size_bytes:
-                break
-            self._plain(chunk)
-        if total != size_bytes:
-            raise ValueError(f"{path} changed while it was read")
-        self._pad(size_bytes)
+        """A file of `size_bytes` bytes, uncompressed. The caller sees to it that the blocks are as many."""
+        self._store(tar.header(path, size_bytes=size_bytes, mode=mode))
+        for block in blocks:
+            self._store(block)
+        self._store(tar.padding(size_bytes))
 
     def deflated(
-        self, path: str, raw: Iterable[bytes], size_bytes: int, crc: int, *, is_executable: bool = False
+        self,
+        path: str,
+        stream: Iterable[bytes],
+        size_bytes: int,
+        crc: int,
+        *,
+        mode: int = 0o644,
+        watcher: Watcher | None = None,
     ) -> None:
-        """Add a file from its raw deflate stream, which is inflated only to be checked and counted.
+        """A file whose deflate stream is there already: it is copied, and inflated only to be checked.
 
-        Raises ValueError where stream, size and checksum do not agree.
+        A small file is stored instead. Raises DeflateFault.
         """
-        if not self._begin(path, size_bytes, is_executable=is_executable):
+        if size_bytes <= _SMALL_BYTES:
+            data = b"".join(inflated(stream, size_bytes, crc))
+            if watcher:
+                watcher.update(data)
+            self.stored(path, data, mode=mode)
             return
+        self._store(tar.header(path, size_bytes=size_bytes, mode=mode))
         self._flush()
-        if self._is_gzip:
-            self._write(_GZIP_HEAD)
-        inflater, found, total = zlib.decompressobj(-15), 0, 0
-        for chunk in raw:
-            if self._is_gzip:
-                self._write(chunk)
-            rest = chunk
-            while rest:
-                data = inflater.decompress(rest, _PENDING_BYTES)
-                rest = inflater.unconsumed_tail
-                total += len(data)
-                if total > size_bytes:
-                    raise ValueError("it is larger than it says")
-                found = zlib.crc32(data, found)
-                self._diff.update(data)
-                if not self._is_gzip:
-                    self._write(data)
-        if not inflater.eof or inflater.unused_data or total != size_bytes or found != crc:
-            raise ValueError("its checksum or size is wrong")
-        if self._is_gzip:
-            self._write(struct.pack("<II", crc, size_bytes & 0xFFFFFFFF))
-        self._pad(size_bytes)
+        self._write(gzipped.HEAD)
+        for data in inflated(self._copied(stream), size_bytes, crc):
+            self._diff.update(data)
+            if watcher:
+                watcher.update(data)
+        self._write(gzipped.tail(crc, size_bytes))
+        self._store(tar.padding(size_bytes))
 
-    def close(self) -> None:
-        """Write the end of the archive. The stream stays open."""
-        self._plain(_END)
+    def finish(self) -> tuple[Descriptor, str]:
+        """End the tar; returns the layer's descriptor and its diff id."""
+        self._store(tar.END)
         self._flush()
+        descriptor = Descriptor(LAYER_GZIP, f"sha256:{self._digest.hexdigest()}", self._size_bytes)
+        return descriptor, f"sha256:{self._diff.hexdigest()}"
 
-    def _begin(self, path: str, size_bytes: int, *, is_executable: bool) -> bool:
-        """Write a file's header; False where the path is there already."""
-        if path in self._seen:
-            return False
-        self.folder(PurePosixPath(path).parent.as_posix())
-        self._seen.add(path)
-        self._plain(self._header(path, size_bytes, 0o755 if is_executable else 0o644))
-        return True
-
-    def _folder(self, path: str) -> None:
-        if path in self._seen or path in (".", "/", ""):
-            return
-        self._seen.add(path)
-        self._plain(self._header(path, 0, 0o755, tarfile.DIRTYPE))
-
-    def _header(self, path: str, size_bytes: int, mode: int, kind: bytes = tarfile.REGTYPE) -> bytes:
-        entry = tarfile.TarInfo(path)
-        entry.size, entry.mode, entry.mtime, entry.type = size_bytes, mode, self._mtime_s, kind
-        return entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
-
-    def _pad(self, size_bytes: int) -> None:
-        self._plain(bytes(-size_bytes % _BLOCK))
-
-    def _plain(self, data: bytes) -> None:
+    def _store(self, data: bytes) -> None:
         self._diff.update(data)
-        if not self._is_gzip:
-            self._write(data)
-            return
-        self._pending.append(data)
-        self._pending_bytes += len(data)
-        if self._pending_bytes >= _PENDING_BYTES:
-            self._flush()
+        self._waiting += data
+        while len(self._waiting) >= _FLUSH_BYTES:
+            self._write(gzipped.stored(memoryview(self._waiting)[:_FLUSH_BYTES]))
+            self._waiting = self._waiting[_FLUSH_BYTES:]
 
     def _flush(self) -> None:
-        """Write what is pending as a gzip member of stored blocks."""
-        data = b"".join(self._pending)
-        self._pending, self._pending_bytes = [], 0
-        if not data:
-            return
-        self._write(_GZIP_HEAD)
-        for start in range(0, len(data), _STORED_MAX):
-            block = data[start : start + _STORED_MAX]
-            is_last = start + _STORED_MAX >= len(data)
-            self._write(struct.pack("<BHH", is_last, len(block), len(block) ^ 0xFFFF) + block)
-        self._write(struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF))
+        if self._waiting:
+            self._write(gzipped.stored(self._waiting))
+            self._waiting = bytearray()
+
+    def _copied(self, stream: Iterable[bytes]) -> Iterator[bytes]:
+        for block in stream:
+            self._write(block)
+            yield block
 
     def _write(self, data: bytes) -> None:
-        self._out.write(data)
         self._digest.update(data)
-        self.size_bytes += len(data)
+        self._size_bytes += len(data)
+        self._file.write(data)
+
+
+def inflated(stream: Iterable[bytes], size_bytes: int, crc: int) -> Iterator[bytes]:
+    """The bytes of a raw deflate stream, never more than were promised. Raises DeflateFault."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    found_bytes, found_crc = 0, 0
+    for data in _pieces(inflater, stream):
+        found_bytes += len(data)
+        if found_bytes > size_bytes:
+            raise DeflateFault(f"is larger than the {size_bytes} bytes that it says")
+        found_crc = zlib.crc32(data, found_crc)
+        yield data
+    if not inflater.eof:
+        raise DeflateFault("ends too early")
+    if inflater.unused_data:
+        raise DeflateFault("has bytes behind its end")
+    if found_bytes != size_bytes:
+        raise DeflateFault(f"has {found_bytes} bytes, and says {size_bytes}")
+    if found_crc != crc:
+        raise DeflateFault("does not have the checksum that it says")
+
+
+def _pieces(inflater: zlib._Decompress, stream: Iterable[bytes]) -> Iterator[bytes]:
+    """What comes out, a piece at a time: a few bytes may hold a thousand times as many."""
+    try:
+        for block in stream:
+            if inflater.eof:
+                raise DeflateFault("has bytes behind its end")
+            rest = block
+            while rest and not inflater.eof:
+                if data := inflater.decompress(rest, _INFLATED_BYTES):
+                    yield data
+                rest = inflater.unconsumed_tail
+        while not inflater.eof and (data := inflater.decompress(b"", _INFLATED_BYTES)):
+            yield data
+    except zlib.error as exc:
+        raise DeflateFault("is not a deflate stream") from exc

@@ -1,5 +1,3 @@
-"""Layers are tars that anything can read, with digests that depend on their entries alone."""
-
 from __future__ import annotations
 
 import gzip
@@ -12,81 +10,83 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fnpack.oci.writer import LayerWriter
+from fnpack.oci import gzipped
+from fnpack.oci.writer import DeflateFault, LayerWriter, inflated
 
-PARTS = st.text(
-    st.characters(blacklist_categories=["Cs", "Cc"], blacklist_characters="/\\"), min_size=1, max_size=40
+
+def deflate(data: bytes, level: int = 6) -> bytes:
+    compressor = zlib.compressobj(level, zlib.DEFLATED, -15)
+    return compressor.compress(data) + compressor.flush()
+
+
+contents = st.one_of(
+    st.binary(max_size=2000), st.integers(0, 400_000).map(lambda size: b"fnpack " * (size // 7))
 )
-PATHS = st.lists(PARTS.filter(lambda part: part not in (".", "..")), min_size=1, max_size=4).map("/".join)
-FILES = st.dictionaries(PATHS, st.tuples(st.binary(max_size=2000), st.booleans()), max_size=6)
 
 
-def written(files, *, is_gzip, mtime_s=0):
+@given(st.binary(max_size=3000))
+def test_a_stored_member_holds_its_data(data: bytes) -> None:
+    assert gzip.decompress(gzipped.stored(data)) == data
+
+
+@pytest.mark.parametrize("size", [0, 1, 0xFFFF, 0x10000, 0x1FFFE, 200_000])
+def test_stored_blocks_of_any_size(size: int) -> None:
+    assert gzip.decompress(gzipped.stored(bytes(size))) == bytes(size)
+
+
+@given(st.lists(st.tuples(st.booleans(), contents, st.integers(1, 100_000)), max_size=6))
+def test_a_layer_is_a_tar_with_the_digests_that_it_says(files: list[tuple[bool, bytes, int]]) -> None:
     out = io.BytesIO()
-    writer = LayerWriter(out, is_gzip=is_gzip, mtime_s=mtime_s)
-    for number, (path, (data, executable)) in enumerate(sorted(files.items())):
-        if number % 2:
-            deflater = zlib.compressobj(wbits=-15)
-            raw = deflater.compress(data) + deflater.flush()
-            writer.deflated(path, [raw], len(data), zlib.crc32(data), is_executable=executable)
+    writer = LayerWriter(out)
+    writer.folder("d")
+    for number, (is_deflated, data, cut) in enumerate(files):
+        if is_deflated:
+            packed = deflate(data)
+            blocks = [packed[start : start + cut] for start in range(0, len(packed), cut)]
+            writer.deflated(f"d/{number}", blocks, len(data), zlib.crc32(data))
         else:
-            writer.file(path, data, is_executable=executable)
-    writer.close()
-    return writer, out.getvalue()
+            writer.stored(f"d/{number}", data, mode=0o755)
+    descriptor, diff_id = writer.finish()
+    layer = out.getvalue()
+    plain = gzip.decompress(layer)
+    assert descriptor.digest == f"sha256:{hashlib.sha256(layer).hexdigest()}"
+    assert descriptor.size_bytes == len(layer)
+    assert diff_id == f"sha256:{hashlib.sha256(plain).hexdigest()}"
+    with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
+        found = [(one.name, archive.extractfile(one).read()) for one in archive if one.isreg()]  # type: ignore[union-attr]
+    assert found == [(f"d/{number}", data) for number, (_, data, _) in enumerate(files)]
 
 
-def is_prefix_free(files) -> bool:
-    return not any(other.startswith(f"{path}/") for path in files for other in files)
-
-
-@given(FILES.filter(is_prefix_free), st.booleans())
-def test_every_tar_reader_finds_the_files(files, is_gzip) -> None:
-    writer, data = written(files, is_gzip=is_gzip)
-    tar = gzip.decompress(data) if is_gzip else data
-    assert writer.digest == f"sha256:{hashlib.sha256(data).hexdigest()}"
-    assert writer.diff_id == f"sha256:{hashlib.sha256(tar).hexdigest()}"
-    assert writer.size_bytes == len(data)
-    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
-        found = {
-            one.name: (archive.extractfile(one).read(), one.mode == 0o755)  # type: ignore[union-attr]
-            for one in archive
-            if one.isfile()
-        }
-        folders = [one.name for one in archive if one.isdir()]
-    assert found == files
-    assert len(set(folders)) == len(folders)
-
-
-def test_gzip_and_plain_have_one_diff_id() -> None:
-    files = {"a/b.py": (b"x" * 100_000, False), "a/run": (b"#!", True)}
-    assert written(files, is_gzip=True)[0].diff_id == written(files, is_gzip=False)[0].diff_id
-
-
-def test_large_plain_content_is_in_stored_blocks_of_several_members() -> None:
-    data = bytes(range(256)) * 12_000
-    _, out = written({"big": (data, False)}, is_gzip=True)
-    assert data in gzip.decompress(out)
-    assert len(out) > len(data)
-
-
-def test_time_of_all_entries_can_be_set() -> None:
-    _, data = written({"a/b": (b"1", False)}, is_gzip=False, mtime_s=1_700_000_000)
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        assert {entry.mtime for entry in archive} == {1_700_000_000}
+def test_the_compressed_bytes_of_a_file_are_copied_not_made() -> None:
+    data = b"some text that another compressor would compress in another way " * 100
+    packed = deflate(data, 9)
+    out = io.BytesIO()
+    writer = LayerWriter(out)
+    writer.deflated("file", [packed], len(data), zlib.crc32(data))
+    writer.finish()
+    assert packed in out.getvalue()
 
 
 @pytest.mark.parametrize(
-    ("size", "crc", "cut"), [(4, None, None), (6, None, None), (5, 1, None), (5, None, 3)]
+    ("blocks", "size", "crc", "what"),
+    [
+        ([deflate(b"x" * 1000)], 999, zlib.crc32(b"x" * 1000), "is larger than the 999 bytes"),
+        ([deflate(b"x" * 1000)], 1001, zlib.crc32(b"x" * 1000), "has 1000 bytes, and says 1001"),
+        ([deflate(b"x" * 1000)], 1000, 7, "does not have the checksum"),
+        ([deflate(b"x" * 1000)[:-3]], 1000, zlib.crc32(b"x" * 1000), "ends too early"),
+        ([deflate(b"x" * 1000) + b"more"], 1000, zlib.crc32(b"x" * 1000), "has bytes behind its end"),
+        ([deflate(b"x" * 1000), b"more"], 1000, zlib.crc32(b"x" * 1000), "has bytes behind its end"),
+        ([b"\xff\xff\xff\xff"], 10, 0, "is not a deflate stream"),
+    ],
 )
-def test_deflated_content_that_is_not_what_it_says_is_refused(size, crc, cut) -> None:
-    deflater = zlib.compressobj(wbits=-15)
-    raw = (deflater.compress(b"hello") + deflater.flush())[:cut]
-    writer = LayerWriter(io.BytesIO(), is_gzip=True)
-    with pytest.raises(ValueError, match="size|larger|checksum"):
-        writer.deflated("a", [raw], size, zlib.crc32(b"hello") if crc is None else crc)
+def test_a_broken_stream_says_how(blocks: list[bytes], size: int, crc: int, what: str) -> None:
+    with pytest.raises(DeflateFault, match=what):
+        list(inflated(blocks, size, crc))
 
 
-def test_stream_of_another_size_is_refused() -> None:
-    for chunks in ([b"abc"], [b"abcd", b"ef"]):
-        with pytest.raises(ValueError, match="changed"):
-            LayerWriter(io.BytesIO(), is_gzip=False).stream("a", chunks, 5)
+def test_a_bomb_is_stopped_long_before_it_is_unpacked() -> None:
+    pieces = inflated([deflate(bytes(100_000_000), 9)], 5_000_000, 0)
+    seen: list[int] = []
+    with pytest.raises(DeflateFault, match="is larger"):
+        seen.extend(map(len, pieces))
+    assert sum(seen) <= 6_000_000

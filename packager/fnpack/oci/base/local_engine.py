@@ -1,0 +1,123 @@
+"""Base images that the Docker Engine has and no registry need be asked for, as `docker build` finds them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from fnpack.oci.errors import BaseInvalid, LayerUnwritable
+from fnpack.progress import Progress, ProgressEvent
+
+_SOCKET = "/var/run/docker.sock"
+_TIMEOUT_S = 5.0
+_SAVE_TIMEOUT_S = 600
+_BLOCK_BYTES = 1 << 20
+_UNUSED_S = 7 * 86400.0  # after which a saved image is removed
+
+
+def engine_archive(reference: str, folder: Path, progress: Progress) -> Path | None:
+    """The image as a `docker save` archive in `folder`, or None where no Engine answers or has it.
+
+    Only a name without a registry is looked for: a registry's own word counts for its images. The Engine is asked
+    over its socket, without the SDK, since this is a part of every build. Raises BaseInvalid, LayerUnwritable.
+    """
+    first, slash, _ = reference.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return None
+    image = _inspect(reference)
+    if image is None:
+        return None
+    target = folder / f"{image.removeprefix('sha256:')}.tar"
+    if target.is_file():
+        with suppress(OSError):
+            os.utime(target)
+        return target
+    name = f"save {reference} from the Docker Engine"
+    progress(ProgressEvent(name, "started"))
+    try:
+        _save(image, target)
+    except (OSError, http.client.HTTPException) as error:
+        progress(ProgressEvent(name, "failed", str(error)))
+        if isinstance(error, OSError) and error.filename is not None:
+            raise LayerUnwritable(
+                f"the base image cannot be saved to {folder}: {error.strerror or error}",
+                hint="make room there, or name another folder in FNPACK_CACHE",
+            ) from error
+        raise BaseInvalid(
+            f"the Docker Engine does not give the base image {reference}: {error}",
+            hint="check the Engine's log",
+        ) from error
+    progress(ProgressEvent(name, "done"))
+    _tidy(folder)
+    return target
+
+
+def answers() -> bool:
+    """Whether an Engine listens on this machine's socket."""
+    return _get("/_ping")[0] == 200
+
+
+def _inspect(reference: str) -> str | None:
+    status, body = _get(f"/images/{quote(reference, safe='/:@')}/json")
+    with suppress(ValueError, KeyError, TypeError):
+        return str(json.loads(body)["Id"]) if status == 200 else None
+    return None
+
+
+def _save(image: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".new-", delete=False) as file:
+        connection = _connection(_SAVE_TIMEOUT_S)
+        try:
+            connection.request("GET", f"/images/{image}/get")
+            response = connection.getresponse()
+            if response.status != http.client.OK:
+                raise http.client.HTTPException(f"status {response.status}")
+            while block := response.read(_BLOCK_BYTES):
+                file.write(block)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+        finally:
+            connection.close()
+    Path(file.name).replace(target)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what no build has used for a week."""
+    for path in folder.glob("*.tar"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _UNUSED_S:
+                path.unlink()
+
+
+def _get(path: str) -> tuple[int, bytes]:
+    try:
+        connection = _connection(_TIMEOUT_S)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+    except (OSError, http.client.HTTPException):
+        return 0, b""
+
+
+def _connection(timeout_s: float) -> http.client.HTTPConnection:
+    """To the Engine's socket. Raises OSError where there is none."""
+    host = os.environ.get("DOCKER_HOST") or f"unix://{_SOCKET}"
+    if not host.startswith("unix://") or not hasattr(socket, "AF_UNIX"):
+        raise OSError("the Engine is not on this machine")
+    connection = http.client.HTTPConnection("localhost", timeout=timeout_s)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(timeout_s)
+    connection.sock.connect(host.removeprefix("unix://"))
+    return connection
