@@ -87,7 +87,7 @@ def test_same_inputs_give_the_same_digest_whatever_the_folder_and_the_cache(
     assert first.startswith("sha256:")
 
 
-def test_edited_script_makes_one_new_layer_and_source_date_epoch_dates_all(fnpack, build) -> None:
+def test_edited_script_makes_one_new_layer_and_source_date_epoch_none(fnpack, build) -> None:
     build("--output", "oci-layout:one")
     (fnpack.folder / "score.py").write_text(SCRIPT + "# edited\n")
     build("--output", "oci-layout:two")
@@ -97,9 +97,10 @@ def test_edited_script_makes_one_new_layer_and_source_date_epoch_dates_all(fnpac
     build("--output", "oci-layout:dated", SOURCE_DATE_EPOCH="1700000000")
     dated = manifest_in(fnpack.folder / "dated")
     assert dated["annotations"]["org.opencontainers.image.created"] == "2023-11-14T22:13:20Z"
+    assert dated["layers"] == after
     top = fnpack.folder / "dated" / "blobs" / dated["layers"][-1]["digest"].replace(":", "/")
     with tarfile.open(top) as tar:
-        assert {entry.mtime for entry in tar} == {1_700_000_000}
+        assert {entry.mtime for entry in tar} == {0}
 
 
 def test_each_output_has_the_same_layers_and_the_engine_runs_it(
@@ -141,9 +142,9 @@ def test_new_machine_takes_from_the_image_before_what_the_registry_has(fnpack, b
     fresh = tmp_path / "fresh"
     second = digest_of(build("--tag", tag, "--push", FNPACK_CACHE=str(fresh)))
     assert second == first
-    made = [path.stat().st_size for path in (fresh / "layers" / "layers").iterdir()]
+    made = [path.stat().st_size for path in fresh.glob("layers/blobs/*")]
     # What is smaller than a question whether it is there is sent again.
-    assert max(made) < 200_000, "the host's and its packages' layers were taken from the registry"
+    assert max(made, default=0) < 200_000, "the host's and its packages' layers were taken from the registry"
 
 
 def test_base_image_without_python_and_one_for_another_machine_are_refused(fnpack, tmp_path) -> None:
@@ -162,14 +163,14 @@ def test_base_image_without_python_and_one_for_another_machine_are_refused(fnpac
     manifest = blob({"schemaVersion": 2, "config": blob(config), "layers": []})
     (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [manifest]}))
     before = fnpack.snapshot()
-    for options, said in (
-        (["--platform", "linux/amd64"], "has no Python"),
-        (["--platform", "linux/arm64"], "is for linux/amd64, not for linux/arm64"),
+    for options, code, said in (
+        (["--platform", "linux/amd64"], "FN415", "has no Python"),
+        (["--platform", "linux/arm64"], "FN445", "is for linux/amd64, not for linux/arm64"),
     ):
         ended = fnpack(
             "build", "--base-image", f"oci-layout:{layout}", "--output", "oci-layout:out", *options
         )
         assert (ended.code, ended.stdout) == (ExitCode.FAILED, "")
-        assert "Error FN415: " in ended.stderr
+        assert f"Error {code}: " in ended.stderr
         assert said in ended.stderr
     assert fnpack.snapshot() == before

@@ -17,7 +17,7 @@ from fnpack.oci.app import app_labels, app_recipe, model_recipes, path_file_reci
 from fnpack.oci.assemble import assemble
 from fnpack.oci.base.python import search_path
 from fnpack.oci.clashes import Clashes
-from fnpack.oci.config import source_date_epoch
+from fnpack.oci.config import source_date_epoch, utc
 from fnpack.oci.place import Place
 from fnpack.oci.plan import Image, ImagePlan, clashes_note
 from fnpack.oci.pythons import find_interpreter
@@ -103,13 +103,15 @@ def image_of(context: Context, parts: Parts) -> Image:
         **app_labels(parts.app.path, parts.base.reference, settings.app.models, context.cache),
         "org.opencontainers.image.base.digest": parts.base.image.digest,
     }
+    epoch_s = source_date_epoch(os.environ)
     annotations = {key: value for key, value in labels.items() if key.startswith("org.opencontainers.image.")}
+    annotations["org.opencontainers.image.created"] = utc(epoch_s)
     plan = ImagePlan(
         parts.base.image,
         parts.recipes,
         _runtime(context, parts, labels),
         annotations | clashes_note(*parts.clashes),
-        source_date_epoch(os.environ),
+        epoch_s,
     )
     return step(
         context.progress,

@@ -18,7 +18,7 @@ _LONGEST_EPOCH = 11  # digits: up to the year 5138
 
 def image_config(base: Base, layers: Sequence[Layer], runtime: Runtime, epoch_s: int) -> dict[str, object]:
     """The config of an image of the base's layers and `layers` on top."""
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch_s))
+    created = utc(epoch_s)
     known = base.config
     diff_ids = [layer.diff_id for layer in (*base.layers, *layers)]
     own = [{"created": created, "created_by": _CREATED_BY, "comment": layer.title} for layer in layers]
@@ -29,6 +29,11 @@ def image_config(base: Base, layers: Sequence[Layer], runtime: Runtime, epoch_s:
         "rootfs": {"type": "layers", "diff_ids": diff_ids},
         "history": [*_history(base, created), *own],
     }
+
+
+def utc(epoch_s: int) -> str:
+    """A time as configs and annotations have it (RFC 3339)."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch_s))
 
 
 def source_date_epoch(environ: Mapping[str, str]) -> int:

@@ -78,7 +78,9 @@ def test_what_is_not_the_apps_stays_out(app: Path, cache: LayerCache) -> None:
         (app / name).write_text("{}")
     names = set(layer_files(app_recipe(app).make(cache)))
     assert {WWWROOT + "host.json", WWWROOT + "score.py"} <= names
-    assert not any("local.settings" in name or ".python_packages" in name or "pycache" in name for name in names)
+    assert not any(
+        "local.settings" in name or ".python_packages" in name or "pycache" in name for name in names
+    )
 
 
 def test_an_edit_changes_the_app_layer_alone(app: Path, spec: AppSpec, cache: LayerCache) -> None:
