@@ -87,6 +87,8 @@ def _members(wheel: Wheel, place: Place, file: BinaryIO) -> Iterator[InstalledFi
         if member.name in own:
             continue
         path, is_script = _target(wheel, member)
+        if "/__pycache__/" in f"/{path}":  # compiled by a stranger, and not to be told from their source
+            continue
         if place.is_slim and (path.startswith("bin/") or path.endswith(_BUILD_ONLY)):
             continue
         one = InstalledFile(path, member, is_executable=member.is_executable)

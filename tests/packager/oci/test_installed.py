@@ -92,6 +92,7 @@ FULL: Files = {
     "demo/__init__.py": b"def main():\n    print('hello')\n    return 3\n",
     "demo/ext.so": bytes(range(256)) * 40,
     "demo/empty.py": b"",
+    "demo/__pycache__/evil.cpython-311.pyc": b"not what its source says",
     "demo/run.sh|755": b"#!/bin/sh\n" + b"echo\n" * 200,
     "demo.pth": b"./more\n",
     "demo-1.0.data/scripts/demo-tool|755": b"#!python\nprint('tool')\n",
@@ -106,6 +107,7 @@ FULL: Files = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Skip installing .*__pycache__:RuntimeWarning")
 def test_a_wheel_with_everything_becomes_what_installer_makes_of_it(
     tmp_path: Path, cache: LayerCache
 ) -> None:
@@ -113,6 +115,7 @@ def test_a_wheel_with_everything_becomes_what_installer_makes_of_it(
     ours = layered(wheel, cache)
     assert_same(ours, by_oracle(wheel, tmp_path / "oracle"))
     assert ours["bin/demo-tool"] == f"#!{PYTHON}\nprint('tool')\n".encode()
+    assert not any("__pycache__" in path for path in ours)
     assert ours["bin/demo-shell"] == b"#!/bin/sh\necho\n"
 
 
@@ -209,6 +212,7 @@ def real_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.filterwarnings("ignore:Skip installing .*__pycache__:RuntimeWarning")
 @pytest.mark.timeout(3000 if EVERYTHING else 120)
 def test_real_wheels_become_what_installer_makes_of_them(
     real_wheels: Path, cache: LayerCache, tmp_path: Path
