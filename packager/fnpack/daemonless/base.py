@@ -25,12 +25,8 @@ class Base:
 
     image: OciBase
     python: BasePython
+    reference: str  # as it was asked for; the image's own name tells no folder of this machine
     registry: RegistryBase | None = None
-
-    @property
-    def reference(self) -> str:
-        """How it is named."""
-        return self.image.name
 
 
 def base_for(context: Context, platform: str) -> Base:
@@ -43,7 +39,7 @@ def base_for(context: Context, platform: str) -> Base:
 
     def opened() -> Base:
         image, registry = _opened(context, reference, platform)
-        return Base(image, find_python(image, context.cache), registry)
+        return Base(image, find_python(image, context.cache), reference, registry)
 
     return step(context.progress, f"base image {reference}", opened)
 
@@ -51,8 +47,8 @@ def base_for(context: Context, platform: str) -> Base:
 def _opened(context: Context, reference: str, platform: str) -> tuple[OciBase, RegistryBase | None]:
     scheme, _, place = reference.partition(":")
     if scheme in ("oci-layout", "docker-archive"):
-        return replace(file_base(Path(place), platform), name=reference), None
-    from fnpack.oci.base.local_engine import engine_archive
+        return file_base(Path(place), platform), None
+    from fnpack.oci.local_engine import engine_archive
     from fnpack.registry import Reference, RegistryBase
 
     archive = engine_archive(reference, context.cache.folder / "bases", context.progress)

@@ -35,9 +35,9 @@ def destination_of(settings: BuildSettings) -> Destination:
     if settings.push:
         return Destination("registry")
     if not kind:
-        from fnpack.oci.base.local_engine import answers
+        from fnpack.oci.local_engine import LocalEngine
 
-        kind = "engine" if answers() else "oci-layout"
+        kind = "engine" if LocalEngine.connect() else "oci-layout"
     name = default_tag(settings).partition("/")[2].partition(":")[0]
     match kind:
         case "engine":
@@ -90,13 +90,20 @@ def deliver(  # noqa: PLR0917 - the last step of a build, called once
             step(progress, f"write {path}", lambda: write_archive(images, path, tag=tag, for_docker=True))
             return f"docker-archive:{path}"
         case "engine":
-            from fnpack.engine import Engine
-            from fnpack.oci.output.engine import load
+            return _load(images[0], parts[0].base.reference, tag, progress)
 
-            with Engine.connect() as engine:
-                return load(
-                    engine.client.api, images[0], tag, related=[parts[0].base.reference], progress=progress
-                )
+
+def _load(image: Image, base: str, tag: str, progress: Progress) -> str:
+    from fnpack.oci.local_engine import LocalEngine
+    from fnpack.oci.output.engine import SdkEngine, load
+
+    local = LocalEngine.connect()
+    if local is not None:
+        return load(local, image, tag, related=[base], progress=progress)
+    from fnpack.engine import Engine  # elsewhere, or not to be reached: it says why
+
+    with Engine.connect() as engine:
+        return load(SdkEngine(engine.client.api), image, tag, related=[base], progress=progress)
 
 
 def _layout(images: Sequence[Image], path: Path, tag: str) -> str:

@@ -100,7 +100,7 @@ def image_of(context: Context, parts: Parts) -> Image:
     """Make the layers that are not known yet, and the image."""
     settings = context.settings
     labels = {
-        **app_labels(parts.app.path, parts.base.reference, settings.app.models, context.cache),
+        **app_labels(parts.app.path, parts.base.image.name, settings.app.models, context.cache),
         "org.opencontainers.image.base.digest": parts.base.image.digest,
     }
     epoch_s = source_date_epoch(os.environ)

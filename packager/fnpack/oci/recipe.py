@@ -106,7 +106,7 @@ class CachedContent:
                 if made.digest != wanted.digest:
                     raise LayerLost(
                         f"the layer {wanted.digest[:19]} is gone from the cache, and now made as {made.digest[:19]}",
-                        hint="build again without what the earlier image says (`--no-cache`)",
+                        hint="build again: the layer that was made now is taken then",
                     )
                 continue
             with suppress(FileNotFoundError):

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import io
 import os
 import socket
+import tarfile
 from pathlib import Path
 
 import pytest
 
+from fnpack.oci.cache import LayerCache
 from fnpack.oci.errors import FileRefused
-from fnpack.oci.tree import tree_entries
+from fnpack.oci.tree import TreeRecipe, tree_entries
+from layer_files import layer_files, layer_tar
 
 
 @pytest.fixture
@@ -70,6 +74,27 @@ def test_a_link_that_leads_nowhere_or_in_circles_is_refused(folder: Path) -> Non
     (folder / "src" / "up").symlink_to("..")
     with pytest.raises(FileRefused, match="leads back to a folder above"):
         tree_entries(folder, "app")
+
+
+def test_a_tree_is_a_layer_with_its_links_and_empty_folders(folder: Path, cache: LayerCache) -> None:
+    (folder / "var" / "empty").mkdir(parents=True)
+    (folder / "link").symlink_to("src/score.py")
+    (folder / "src" / "__pycache__").mkdir()
+    (folder / "src" / "__pycache__" / "score.pyc").write_bytes(b"compiled")
+    recipe = TreeRecipe("conda", folder, "/opt/env", "digest of the lock")
+    layer = recipe.make(cache)
+    assert layer_files(layer) == {
+        "opt/env/src/__pycache__/score.pyc": b"compiled",
+        "opt/env/src/score.py": b"x = 1",
+        "opt/env/tool": b"#!/bin/sh",
+    }
+    with tarfile.open(fileobj=io.BytesIO(layer_tar(layer))) as archive:
+        assert archive.getmember("opt/env/link").linkname == "src/score.py"
+        assert archive.getmember("opt/env/var/empty").isdir()
+        assert archive.getmember("opt/env/tool").mode == 0o755
+    (folder / "tool").unlink()
+    assert recipe.find(cache)[1] == layer  # the digest alone is looked at
+    assert TreeRecipe("conda", folder, "/opt/env", "another").find(cache)[1] is None
 
 
 def test_sockets_pipes_and_devices_are_refused(folder: Path) -> None:

@@ -34,8 +34,8 @@ class _Files(Protocol):
 def file_base(path: Path, platform: str | None = None, name: str | None = None) -> Base:
     """The base image in an OCI layout (folder or .tar) or in an archive of `docker save`.
 
-    `platform` ("linux/arm64") and `name` (a tag) choose where there are several; the first otherwise.
-    Raises BaseInvalid.
+    `platform` ("linux/arm64") and `name` (a tag) choose where there are several; the first otherwise. Its own name is
+    the tag, or the file's name without its folder, which is nobody's business. Raises BaseInvalid.
     """
     if path.is_dir():
         files: _Files = _Folder(path)
@@ -46,7 +46,7 @@ def file_base(path: Path, platform: str | None = None, name: str | None = None) 
             f"there is no base image at {path}", hint="give an OCI layout, or what `docker save` wrote"
         )
     if files.find("index.json") is not None:
-        base = base_of(_Layout(files, path, platform, name), name or str(path))
+        base = base_of(_Layout(files, path, platform, name), name or path.name)
     elif files.find("manifest.json") is not None:
         base = _saved(files, path, name)
     else:
@@ -261,7 +261,7 @@ def _saved(files: _Files, where: Path, name: str | None) -> Base:
     if len(diff_ids) != len(layer_names):
         raise BaseInvalid(f"{where} has {len(layer_names)} layers, and its config says {len(diff_ids)}")
     contents = tuple(_layer(files, one, diff, where) for one, diff in zip(layer_names, diff_ids, strict=True))
-    return base_of(_Saved(config, contents), name or (str(tags[0]) if tags else str(where)))
+    return base_of(_Saved(config, contents), name or (str(tags[0]) if tags else where.name))
 
 
 def _layer(files: _Files, name: str, diff_id: str, where: Path) -> Content:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
 
-from fnpack.engine.sdk import inspect_image, load_image
 from fnpack.oci.errors import EngineRefused
 from fnpack.oci.output.archive import archive_blocks, docker_blocks
 from fnpack.oci.plan import Image
@@ -17,8 +17,60 @@ if TYPE_CHECKING:
 _CONTAINERD = "io.containerd.snapshotter.v1"
 
 
+class ImageEngine(Protocol):
+    """An Engine, as far as images go: `fnpack.oci.local_engine.LocalEngine`, or one that the SDK reaches."""
+
+    def inspect_image(self, name: str) -> Mapping[str, object] | None:
+        """Its description of an image, or None if it has none of that name."""
+
+    def info(self) -> Mapping[str, object]:
+        """Its description of itself."""
+
+    def load(self, archive: Iterable[bytes]) -> str | None:
+        """Take what `docker load` takes; returns a complaint."""
+
+
+@dataclass(frozen=True, slots=True)
+class SdkEngine:
+    """An Engine that the docker SDK reaches, wherever it is."""
+
+    api: APIClient
+
+    def inspect_image(self, name: str) -> Mapping[str, object] | None:
+        """Its description of an image, or None if it has none of that name."""
+        from docker.errors import APIError
+
+        from fnpack.engine.sdk import inspect_image
+
+        try:
+            return inspect_image(self.api, name)
+        except APIError:
+            return None
+
+    def info(self) -> Mapping[str, object]:
+        """Its description of itself."""
+        return cast("Mapping[str, object]", self.api.info())
+
+    def load(self, archive: Iterable[bytes]) -> str | None:
+        """Take what `docker load` takes; returns a complaint."""
+        from docker.errors import APIError, DockerException
+        from requests import RequestException
+
+        from fnpack.engine.sdk import load_image
+
+        try:
+            for line in load_image(self.api, archive):
+                if "error" in line or "errorDetail" in line:
+                    return str(line.get("error") or line["errorDetail"])
+        except APIError as exc:
+            return str(exc.explanation or exc)
+        except (DockerException, RequestException) as exc:
+            return f"the connection broke ({type(exc).__name__})"
+        return None
+
+
 def load(
-    api: APIClient,
+    engine: ImageEngine,
     image: Image,
     tag: str,
     *,
@@ -31,40 +83,37 @@ def load(
     """
     step = f"load {tag}"
     progress(ProgressEvent(step, "started"))
-    shared = _shared(image, _layers_of(api, (tag, *related)))
+    shared = _shared(image, _layers_of(engine, (tag, *related)))
     refused: str | None = ""
-    if shared and not keeps_blobs(api):
+    if shared and not keeps_blobs(engine):
         sent = len(image.layers) - len(shared)
-        refused = _send(api, docker_blocks(image, tag, shared))  # may fail: a layer may be gone by now
+        refused = engine.load(docker_blocks(image, tag, shared))  # may fail: a layer may be gone by now
     if refused is not None:
         sent = len(image.layers)
-        refused = _send(api, archive_blocks([image], tag, for_docker=True))
+        refused = engine.load(archive_blocks([image], tag, for_docker=True))
     if refused is not None:
         progress(ProgressEvent(step, "failed", refused))
         raise EngineRefused(
             f"the Docker Engine did not take the image: {refused}",
             hint="check the Engine's disk space and log; `--output docker-archive` writes the image to a file",
         )
-    image_id = _id_of(api, tag)
+    loaded = engine.inspect_image(tag)
+    if loaded is None:
+        raise EngineRefused(f"the Docker Engine took the image, but does not have `{tag}`")
     progress(ProgressEvent(step, "done", f"{sent} of {len(image.layers)} layers sent"))
-    return image_id
+    return str(loaded["Id"])
 
 
-def keeps_blobs(api: APIClient) -> bool:
+def keeps_blobs(engine: ImageEngine) -> bool:
     """Whether the Engine keeps layers as containerd does, by their compressed bytes: then it needs all of them."""
-    status = cast("Mapping[str, object]", api.info()).get("DriverStatus")
+    status = engine.info().get("DriverStatus")
     return any(_CONTAINERD in pair for pair in status) if isinstance(status, list) else False
 
 
-def _layers_of(api: APIClient, names: Iterable[str]) -> list[Sequence[str]]:
-    from docker.errors import APIError
-
+def _layers_of(engine: ImageEngine, names: Iterable[str]) -> list[Sequence[str]]:
     found: list[Sequence[str]] = []
     for name in names:
-        try:
-            rootfs = inspect_image(api, name).get("RootFS")
-        except APIError:
-            continue
+        rootfs = (engine.inspect_image(name) or {}).get("RootFS")
         layers = rootfs.get("Layers") if isinstance(rootfs, Mapping) else None
         if isinstance(layers, list):
             found.append(layers)
@@ -82,29 +131,3 @@ def _shared(image: Image, has: Iterable[Sequence[str]]) -> set[str]:
         longest = max(longest, count)
     above = set(own[longest:])  # a layer that is there twice is sent
     return set(own[:longest]) - above
-
-
-def _send(api: APIClient, blocks: Iterable[bytes]) -> str | None:
-    """The Engine's complaint, if it has one."""
-    from docker.errors import APIError, DockerException
-    from requests import RequestException
-
-    try:
-        for line in load_image(api, blocks):
-            if "error" in line or "errorDetail" in line:
-                return str(line.get("error") or line["errorDetail"])
-    except APIError as exc:
-        return str(exc.explanation or exc)
-    except (DockerException, RequestException) as exc:
-        return f"the connection broke ({type(exc).__name__})"
-    return None
-
-
-def _id_of(api: APIClient, tag: str) -> str:
-    from docker.errors import APIError
-
-    try:
-        return str(inspect_image(api, tag)["Id"])
-    except APIError as exc:
-        reason = exc.explanation or exc
-        raise EngineRefused(f"the Docker Engine took the image, but does not have `{tag}`: {reason}") from exc

@@ -17,13 +17,13 @@ from fnpack.oci.app import app_labels, app_recipe, model_recipes
 from fnpack.oci.assemble import assemble
 from fnpack.oci.base import Base
 from fnpack.oci.base.files import file_base
-from fnpack.oci.base.local_engine import engine_archive
 from fnpack.oci.base.python import find_python
 from fnpack.oci.cache import LayerCache
 from fnpack.oci.errors import EngineRefused
 from fnpack.oci.host import PLACE, HostRecipe
+from fnpack.oci.local_engine import LocalEngine, complaint, engine_archive
 from fnpack.oci.output.archive import write_archive
-from fnpack.oci.output.engine import keeps_blobs, load
+from fnpack.oci.output.engine import ImageEngine, SdkEngine, keeps_blobs, load
 from fnpack.oci.output.layout import write_layout
 from fnpack.oci.place import Place
 from fnpack.oci.plan import Image, ImagePlan
@@ -46,6 +46,14 @@ def run(data):
     return {"model": open(os.path.join(os.environ["AZUREML_MODEL_DIR"], "model.bin")).read(), "demo": demo.NAME,
             "compiled": demo.__spec__.cached, "uid": os.getuid(), "edition": 1}
 """
+
+
+@pytest.fixture
+def here(docker_engine: DockerClient) -> LocalEngine:
+    """The Engine at its socket."""
+    found = LocalEngine.connect()
+    assert found is not None
+    return found
 
 
 @pytest.fixture
@@ -94,6 +102,7 @@ def layers_in(engine: DockerClient, tag: str) -> list[str]:
 
 def test_a_function_app_runs_as_nobody_on_a_read_only_disk(
     docker_engine: DockerClient,
+    here: LocalEngine,
     debian_base: str,
     host_wheels: Callable[[str], list[Path]],
     cache: LayerCache,
@@ -132,7 +141,7 @@ def test_a_function_app_runs_as_nobody_on_a_read_only_disk(
         return assemble(ImagePlan(base, recipes, described), cache)
 
     image = build()
-    assert load(docker_engine.api, image, tag, related=[debian_base]) == image.image_id
+    assert load(here, image, tag, related=[debian_base]) == image.image_id
     assert layers_in(docker_engine, tag) == [layer.diff_id for layer in image.layers]
     answer = call(docker_engine, tag, wait_until)
     assert (answer["model"], answer["demo"], answer["uid"], answer["edition"]) == (
@@ -146,7 +155,7 @@ def test_a_function_app_runs_as_nobody_on_a_read_only_disk(
     (project / "score.py").write_text(SCRIPT.replace('"edition": 1', '"edition": 2'))
     events: list[ProgressEvent] = []
     edited = build()
-    assert load(docker_engine.api, edited, tag, progress=events.append) == edited.image_id
+    assert load(here, edited, tag, progress=events.append) == edited.image_id
     assert events[-1].detail == f"1 of {len(edited.layers)} layers sent"
     assert call(docker_engine, tag, wait_until)["edition"] == 2
 
@@ -186,13 +195,21 @@ def call(engine: DockerClient, tag: str, wait_until: Callable[..., object]) -> d
 
 
 def test_every_output_gives_the_engine_the_same_layers(
-    docker_engine: DockerClient, tiny_base: Base, cache: LayerCache, tmp_path: Path, tag: str
+    docker_engine: DockerClient,
+    here: LocalEngine,
+    tiny_base: Base,
+    cache: LayerCache,
+    tmp_path: Path,
+    tag: str,
 ) -> None:
     image = small_image(tiny_base, cache, tmp_path)
     diff_ids = [layer.diff_id for layer in image.layers]
-    assert load(docker_engine.api, image, tag) == image.image_id
-    assert layers_in(docker_engine, tag) == diff_ids
-    docker_engine.images.remove(tag, force=True)
+    engines: tuple[ImageEngine, ...] = (here, SdkEngine(docker_engine.api))
+    for engine in engines:
+        for _ in range(2):  # the second time, the Engine has all of it
+            assert load(engine, image, tag) == image.image_id
+            assert layers_in(docker_engine, tag) == diff_ids
+        docker_engine.images.remove(tag, force=True)
     write_archive([image], tmp_path / "image.tar", tag=tag, for_docker=True)
     with (tmp_path / "image.tar").open("rb") as file:
         (loaded,) = docker_engine.images.load(file)
@@ -204,7 +221,7 @@ def test_every_output_gives_the_engine_the_same_layers(
 
 
 def test_layers_that_went_away_meanwhile_are_sent_after_all(
-    docker_engine: DockerClient, tiny_base: Base, cache: LayerCache, tmp_path: Path, tag: str,
+    docker_engine: DockerClient, here: LocalEngine, tiny_base: Base, cache: LayerCache, tmp_path: Path, tag: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     image = small_image(tiny_base, cache, tmp_path, uuid.uuid4().hex[:8])  # that the Engine has never seen
@@ -212,24 +229,55 @@ def test_layers_that_went_away_meanwhile_are_sent_after_all(
         "fnpack.oci.output.engine._layers_of", lambda *_: [[layer.diff_id for layer in image.layers]]
     )
     events: list[ProgressEvent] = []
-    assert load(docker_engine.api, image, tag, progress=events.append) == image.image_id
+    assert load(here, image, tag, progress=events.append) == image.image_id
     assert events[-1].detail == "2 of 2 layers sent"
 
 
 def test_an_image_that_the_engine_does_not_take_is_an_error(
-    docker_engine: DockerClient, tiny_base: Base, cache: LayerCache, tmp_path: Path
+    docker_engine: DockerClient, here: LocalEngine, tiny_base: Base, cache: LayerCache, tmp_path: Path
 ) -> None:
     image = small_image(tiny_base, cache, tmp_path)
-    with pytest.raises(EngineRefused, match="did not take the image") as caught:
-        load(docker_engine.api, image, "NOT A TAG")
-    assert "docker-archive" in str(caught.value.hint)
+    engines: tuple[ImageEngine, ...] = (here, SdkEngine(docker_engine.api))
+    for engine in engines:
+        with pytest.raises(EngineRefused, match="did not take the image: .*invalid reference") as caught:
+            load(engine, image, "NOT A TAG")
+        assert "docker-archive" in str(caught.value.hint)
+
+
+def test_no_engine_at_the_socket_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for host in (f"unix://{tmp_path}/gone.sock", "tcp://127.0.0.1:1", "ssh://somewhere"):
+        monkeypatch.setenv("DOCKER_HOST", host)
+        assert LocalEngine.connect() is None
+        assert engine_archive("base:1", tmp_path, lambda event: None) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (200, b'{"stream": "Loaded image: a"}\n', None),
+        (
+            200,
+            b'{"stream": "x"}\n{"errorDetail": {"message": "y"}, "error": "no space left"}\n',
+            "no space left",
+        ),
+        (500, b'{"message": "invalid reference"}\n', "invalid reference"),
+        (502, b"<html>", "status 502"),
+    ],
+)
+def test_complaints_of_the_engine_are_read(status: int, body: bytes, said: str | None) -> None:
+    assert complaint(status, body) == said
 
 
 def test_a_base_in_the_engine_is_saved_once(
-    docker_engine: DockerClient, tiny_base: Base, cache: LayerCache, tmp_path: Path, tag: str
+    docker_engine: DockerClient,
+    here: LocalEngine,
+    tiny_base: Base,
+    cache: LayerCache,
+    tmp_path: Path,
+    tag: str,
 ) -> None:
     image = small_image(tiny_base, cache, tmp_path)
-    load(docker_engine.api, image, tag)
+    load(here, image, tag)
     steps: list[str] = []
     for _ in range(2):
         saved = engine_archive(tag, tmp_path / "saved", lambda event: steps.append(event.status))
