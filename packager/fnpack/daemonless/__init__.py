@@ -10,7 +10,7 @@ from fnpack.daemonless.deliver import Destination, deliver, destination_of, regi
 from fnpack.daemonless.earlier import earlier_image
 from fnpack.daemonless.parts import image_of, parts_of
 from fnpack.oci.cache import LayerCache
-from fnpack.progress import Progress, ignore
+from fnpack.progress import Progress, ProgressEvent, ignore
 
 __all__ = ["Destination", "build_image", "destination_of"]
 
@@ -31,6 +31,9 @@ def build_image(settings: BuildSettings, destination: Destination, progress: Pro
         parts = [parts_of(context, one, folder) for one in platforms]
         images = [image_of(context, part) for part in parts]
         reference = deliver(images, parts, destination, tag, registries, progress)
+    if not cache.is_kept:
+        detail = f"{cache.folder} cannot be written, so the next build makes them again"
+        progress(ProgressEvent("layers are not kept", "done", detail))
     first = parts[0]
     return Built(
         reference,

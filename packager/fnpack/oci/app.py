@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from fnpack.app.directory import MARKER, MODELS
+from fnpack.app.directory import MODELS
 from fnpack.app.tree import model_files
 from fnpack.image.labels import labels
 from fnpack.oci.cache import LayerCache
@@ -22,8 +21,11 @@ _LEFT_OUT = frozenset({MODELS, ".python_packages", "local.settings.json"})
 
 
 def app_recipe(app: Path) -> FilesRecipe:
-    """The app directory without models and packages. Raises FileRefused for what cannot be in an image."""
-    return FilesRecipe("app", tree_entries(app, WWWROOT, leave_out=_LEFT_OUT))
+    """The app directory without models and packages; it is written anew for every build.
+
+    Raises FileRefused for what cannot be in an image.
+    """
+    return FilesRecipe("app", tree_entries(app, WWWROOT, leave_out=_LEFT_OUT), is_lasting=False)
 
 
 def model_recipes(
@@ -56,16 +58,6 @@ def path_file_recipe(site: str) -> FilesRecipe:
     line = f"import site; site.addsitedir({SITE_PACKAGES!r})\n"
     entry = FileEntry(f"{site}/fnpack-packages.pth".strip("/"), data=line.encode())
     return FilesRecipe("path of packages", (entry,))
-
-
-def models_of(app: Path) -> tuple[ModelSource, ...]:
-    """The models that lie in an app directory."""
-    scoring = json.loads((app / MARKER).read_bytes())
-    return tuple(
-        ModelSource(model["name"], path, model["version"])
-        for model in scoring["models"]
-        for path in sorted((app / model["path"]).iterdir())
-    )
 
 
 def app_labels(app: Path, base_name: str, models: Sequence[ModelSource], cache: LayerCache) -> dict[str, str]:

@@ -60,11 +60,15 @@ _Segment = bytes | _Source
 
 @dataclass(frozen=True, slots=True)
 class FilesRecipe:
-    """A layer of files. `compression` "auto" compresses where a probe says that it is worth it."""
+    """A layer of files. `compression` "auto" compresses where a probe says that it is worth it.
+
+    `is_lasting` says that the files will be there at the next build, so that what they contain is worth remembering.
+    """
 
     title: str
     entries: tuple[FileEntry, ...] = field(repr=False)
     compression: Compression = "none"
+    is_lasting: bool = True
 
     def __post_init__(self) -> None:
         seen: set[str] = set()
@@ -90,13 +94,17 @@ class FilesRecipe:
         is_plain = self.compression == "none"
         if is_plain and sum(map(_size, segments)) <= _SMALL_BYTES:
             return self._in_memory(segments)
-        digest, digests = None, _known(segments, cache)
+        if is_plain and not self.is_lasting:
+            digest = _hash(segments, None)[0]
+            key = key_of(_SCHEMA, digest)
+            return key, self._layer(_plain(segments, digest), key, segments, cache)
+        read, digests = None, _known(segments, cache)
         if digests is None:
-            digest, digests = _hash(segments, cache)
+            read, digests = _hash(segments, cache)
         key = self._key(digests)
         record = cache.record(key)
         if record is None and is_plain:
-            record = _plain(segments, digest or _hash(segments, cache)[0])
+            record = _plain(segments, read or _hash(segments, cache)[0])
             cache.remember(key, record)
         return key, None if record is None else self._layer(record, key, segments, cache)
 
@@ -283,8 +291,8 @@ def _known(segments: tuple[_Segment, ...], cache: LayerCache) -> dict[Path, str]
     return found
 
 
-def _hash(segments: tuple[_Segment, ...], cache: LayerCache) -> tuple[str, dict[Path, str]]:
-    """The tar's digest and each file's, all from one reading."""
+def _hash(segments: tuple[_Segment, ...], cache: LayerCache | None) -> tuple[str, dict[Path, str]]:
+    """The tar's digest and each file's, all from one reading; the files' are remembered in `cache`."""
     whole, found = hashlib.sha256(), {}
     for segment in segments:
         if not isinstance(segment, _Source):
@@ -296,7 +304,8 @@ def _hash(segments: tuple[_Segment, ...], cache: LayerCache) -> tuple[str, dict[
                 own.update(block)
                 whole.update(block)
         found[segment.path] = own.hexdigest()
-        remember_digest(segment.path, segment.status, found[segment.path], at_ns, cache)
+        if cache is not None:
+            remember_digest(segment.path, segment.status, found[segment.path], at_ns, cache)
     return f"sha256:{whole.hexdigest()}", found
 
 

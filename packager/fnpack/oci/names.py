@@ -18,8 +18,6 @@ def fault(path: str) -> str | None:
         return "is empty"
     if path.startswith("/") or (path[1:2] == ":" and path[0].isalpha()):
         return "is absolute"
-    if "\\" in path:
-        return "has a backslash"
     if any(letter < " " or letter == "\x7f" for letter in path):
         return "has a control character"
     if len(encoded) > _LONGEST_PATH:

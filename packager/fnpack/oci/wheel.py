@@ -146,7 +146,7 @@ def _fault(entry: object, file_bytes: int) -> str | None:
 
     assert isinstance(entry, zipfile.ZipInfo)
     name = entry.orig_filename
-    what = fault(name.removesuffix("/"))
+    what = "has a backslash" if "\\" in name else fault(name.removesuffix("/"))
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if what is None and kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         what = "is a symbolic link" if kind == stat.S_IFLNK else "is a device or another special file"

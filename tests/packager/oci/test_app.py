@@ -8,7 +8,7 @@ import pytest
 from fnpack.app.directory import write_app
 from fnpack.image.context import write_context
 from fnpack.oci import app as app_module
-from fnpack.oci.app import app_labels, app_recipe, model_recipes, models_of, path_file_recipe
+from fnpack.oci.app import app_labels, app_recipe, model_recipes, path_file_recipe
 from fnpack.oci.cache import LayerCache
 from fnpack.spec import AppSpec, Environment, HttpTrigger, ModelSource
 from fnpack_triggers.errors import FnpackError
@@ -48,11 +48,13 @@ def test_models_and_app_together_are_the_app_directory(app: Path, spec: AppSpec,
     assert [recipe.title for recipe in recipes] == ["model one:1", "model two:7", "app"]
 
 
-def test_models_are_found_in_the_app_directory_too(app: Path, spec: AppSpec, cache: LayerCache) -> None:
-    def layers(models: tuple[ModelSource, ...]) -> list[str]:
-        return [recipe.make(cache).descriptor.digest for recipe in model_recipes(models)]
-
-    assert layers(models_of(app)) == layers(spec.models)
+def test_an_app_that_is_large_leaves_no_notes_of_files_that_will_be_gone(
+    app: Path, cache: LayerCache
+) -> None:
+    (app / "data.bin").write_bytes(bytes(9 << 20))
+    files = layer_files(app_recipe(app).make(cache))
+    assert len(files[WWWROOT + "data.bin"]) == 9 << 20
+    assert not cache.folder.exists()
 
 
 def test_a_large_file_has_a_layer_of_its_own(

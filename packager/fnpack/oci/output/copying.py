@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from fnpack.oci.content import Content
 from fnpack.oci.errors import LayerLost
+from fnpack.oci.recipe import CachedContent
 
 _BLOCK_BYTES = 1 << 20
 
@@ -22,7 +23,9 @@ def verified(content: Content) -> Iterator[bytes]:
             yield block
     found = f"sha256:{digest.hexdigest()}"
     if (found, size_bytes) != (wanted.digest, wanted.size_bytes):
+        if isinstance(content, CachedContent):
+            content.cache.drop(wanted.digest)
         raise LayerLost(
             f"{wanted.digest} has other bytes than its digest says: {size_bytes}, with the digest {found[:19]}",
-            hint="remove the folder `layers` of fnpack's cache, get the base image again, and build again",
+            hint="build again; if it stays, get the base image again",
         )

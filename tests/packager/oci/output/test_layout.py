@@ -14,10 +14,13 @@ from fnpack.oci.errors import LayerLost, OutputUnwritable, PlanInvalid
 from fnpack.oci.files import FileEntry, FilesRecipe
 from fnpack.oci.output.archive import write_archive
 from fnpack.oci.output.layout import write_layout
+from fnpack.oci.place import Place
 from fnpack.oci.plan import Image, ImagePlan
 from fnpack.oci.runtime import runtime
+from fnpack.oci.wheels import wheel_recipes
 from fnpack.progress import ProgressEvent
 from image_files import write_base_layout
+from layer_files import write_wheel
 
 TREES = ({"usr/bin/python3": b"one" * 1000}, {"b": b"two"})
 
@@ -141,3 +144,18 @@ def test_a_base_layer_with_other_bytes_is_not_written(tmp_path: Path, cache: Lay
         write_archive([made], tmp_path / "out.tar", tag="score")
     assert not (tmp_path / "out" / "index.json").exists()
     assert not list(tmp_path.glob("*.tar*")) + list(tmp_path.glob(".out*"))
+
+
+def test_a_damaged_layer_of_the_cache_is_made_again_by_the_next_build(
+    tmp_path: Path, cache: LayerCache
+) -> None:
+    base = file_base(write_base_layout(tmp_path / "base", TREES))
+    recipes, _ = wheel_recipes([write_wheel(tmp_path)], Place("/app"), cache, compiler=None)
+    plan = ImagePlan(base, recipes, runtime("fnpack", {}))
+    made = assemble(plan, cache)
+    (blob,) = (cache.folder / "blobs").iterdir()
+    blob.write_bytes(bytes(blob.stat().st_size))
+    with pytest.raises(LayerLost, match="has other bytes"):
+        write_layout([made], tmp_path / "out", tag="score")
+    write_layout([assemble(plan, cache)], tmp_path / "out", tag="score")
+    assert check_layout(tmp_path / "out") == {"score:latest amd64": diff_ids(made)}
