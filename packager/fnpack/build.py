@@ -244,8 +244,10 @@ def _host(settings: BuildSettings) -> Host:
 
 
 def default_tag(settings: BuildSettings) -> str:
-    """An image's name where none is given: after the project's folder."""
-    folder = (settings.app.source_directory or settings.app.entry_script.parent).name.lower()
+    """An image's name where none is given: after the project's folder, or the model that has no script."""
+    app = settings.app
+    given = app.models[0].name if app.built_in else (app.source_directory or app.entry_script.parent).name
+    folder = given.lower()
     name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in folder).strip("-")
     return f"fnpack/{name or 'app'}:latest"
 

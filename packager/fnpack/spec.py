@@ -18,11 +18,16 @@ DEFAULT_BUS_CONNECTION = "ServiceBusConnection"  # of Service Bus functions besi
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """A model file or folder, laid out in the app as `azureml-models/<name>/<version>/<base name>`."""
+    """A model file or folder, laid out in the app as `azureml-models/<name>/<version>/<base name>`.
+
+    `framework` and its version are what the model was registered with.
+    """
 
     name: str
     path: Path
     version: str = "1"
+    framework: str | None = None
+    framework_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +133,6 @@ class AppSpec:
     triggers: tuple[Trigger, ...]
     environment: Environment
     outputs: tuple[Output, ...] = ()  # every function has them
+    built_in: str | None = (
+        None  # what the script was made for, where fnpack made it: `scikit-learn 1.7.2 (...)`
+    )

@@ -93,14 +93,20 @@ def is_schema_decorated(func: object) -> bool:
 
 
 def get_input_schema(func: object) -> Schema:
-    """One object schema with the parameters as its properties, and an example."""
+    """One object schema with the parameters as its properties, and an example.
+
+    An undeclared parameter with a default is left out of the example: nothing is known that would be right for it.
+    """
     declared = _found(func)
     if declared is None or not declared.inputs:
         return {"type": "object"}
     properties: dict[str, object] = {}
     example: dict[str, object] = {}
-    for name in inspect.signature(cast("Callable[..., object]", func)).parameters:
+    for name, parameter in inspect.signature(cast("Callable[..., object]", func)).parameters.items():
         kind = declared.inputs.get(name)
+        if kind is None and parameter.default is not parameter.empty:
+            properties[name] = {}
+            continue
         schema = copy.deepcopy(kind.input_to_swagger()) if kind is not None else {"example": ""}
         example[name] = schema.pop("example")
         properties[name] = schema

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
   fnpack build --entry-script score.py --model model.pkl --requirements requirements.txt
+  fnpack build --model model.onnx
   fnpack build --inference-config inferenceconfig.json --model diabetes=model.pkl --trigger blob \\
       --input-path 'input/{blobname}.json' --output-path 'output/{blobname}_out.json'
   fnpack build --trigger http --trigger blob --tag registry.example.com/score:1 --push
@@ -40,7 +41,9 @@ EXAMPLES = """\
 @click.command(cls=ExampleCommand, examples=EXAMPLES)
 @click.argument("project", default=".", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option(
-    "--entry-script", metavar="FILE", help="Scoring script with init() and run(). [default: score.py]"
+    "--entry-script",
+    metavar="FILE",
+    help="Scoring script with init() and run(). [default: score.py, else the built-in one for the model]",
 )
 @click.option("--source-directory", metavar="DIR", help="Folder to ship whole, with the entry script in it.")
 @click.option(
@@ -179,7 +182,9 @@ def build(  # noqa: PLR0917 - click passes them by name
         app = write(settings, app_dir or context_dir, terminal.progress)  # type: ignore[arg-type]
         _summarise(terminal, app, settings)
         _next_for_folder(terminal, app.path, is_app=app_dir is not None)
-        terminal.result({"path": str(app.path), **_facts(app), "seconds": round(terminal.elapsed_s, 3)})
+        terminal.result(
+            {"path": str(app.path), **_facts(app, settings), "seconds": round(terminal.elapsed_s, 3)}
+        )
         terminal.data(str(app.path))
         return
     built = _build(settings, terminal, network)
@@ -195,7 +200,7 @@ def build(  # noqa: PLR0917 - click passes them by name
         "platform": built.platform,
         "python_version": built.python_version,
     }
-    terminal.result({**facts, **_facts(built.app), "seconds": round(terminal.elapsed_s, 3)})
+    terminal.result({**facts, **_facts(built.app, settings), "seconds": round(terminal.elapsed_s, 3)})
     terminal.data(built.reference)
 
 
@@ -224,16 +229,21 @@ def _path_notes(settings: BuildSettings) -> list[str]:
     return notes
 
 
-def _facts(app: FunctionApp) -> dict[str, object]:
+def _facts(app: FunctionApp, settings: BuildSettings) -> dict[str, object]:
     functions = [
         {"name": f.name, "trigger": f.trigger, "where": f.where, "settings": list(f.settings)}
         for f in app.functions
     ]
-    return {"entry_script": app.entry_script, "models": list(app.models), "functions": functions}
+    script = {"entry_script": app.entry_script}
+    if settings.app.built_in:
+        script["built_in_for"] = settings.app.built_in
+    return {**script, "models": list(app.models), "functions": functions}
 
 
 def _summarise(terminal: Terminal, app: FunctionApp, settings: BuildSettings) -> None:
     """For each function what its user has to know: name, trigger, where, settings."""
+    if settings.app.built_in:
+        terminal.say(f"no entry script: the built-in one for {settings.app.built_in}")
     for function in app.functions:
         terminal.say(f"function {function.name}", style="bold")
         terminal.say(f"  trigger   {function.trigger}")

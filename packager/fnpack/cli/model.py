@@ -46,6 +46,10 @@ def _common(command: C) -> C:
         "list": (f"{_HERE}:list_command", "list models"),
         "show": (f"{_HERE}:show", "print all that is known about a model"),
         "download": (f"{_HERE}:download", "copy a model's files to a folder"),
+        "script": (
+            "fnpack.cli.model_script:script",
+            "print the entry script that is built in for a model, to keep and change",
+        ),
         "tag": (f"{_HERE}:tag", "set and remove a model's tags"),
         "delete": (f"{_HERE}:delete", "delete a version of a model"),
         "gc": (f"{_HERE}:gc", "remove what interrupted commands left"),

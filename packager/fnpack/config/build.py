@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from fnpack.config.built_in import built_in_script, with_packages
 from fnpack.config.conda import package_name
 from fnpack.config.docker_section import ARCHITECTURES
 from fnpack.config.files import label
@@ -16,11 +18,12 @@ from fnpack.config.outputs import complete_outputs
 from fnpack.config.problems import Problems
 from fnpack.config.project import RawSettings
 from fnpack.config.requirements import read_requirements, without_server
-from fnpack.config.sources import ModelFinder, absolute, find_models, find_script
+from fnpack.config.sources import ModelFinder, absolute, find_models, find_script, names_script
 from fnpack.config.suggest import did_you_mean_or_list, one_of
 from fnpack.config.trigger_options import complete_triggers
 from fnpack.errors import ConfigurationError
-from fnpack.spec import AppSpec, Environment, LockMode
+from fnpack.no_code.found import Found
+from fnpack.spec import AppSpec, Environment, LockMode, ModelSource
 
 HOSTS = ("fnpack", "azure-functions")
 PLATFORMS = ("linux/amd64", "linux/arm64")
@@ -67,21 +70,30 @@ class _Given(NamedTuple):
     source: str
 
 
-def complete(raw: RawSettings, finder: ModelFinder | None = None) -> BuildSettings:
+def complete(
+    raw: RawSettings, finder: ModelFinder | None = None, models: Sequence[ModelSource] | None = None
+) -> BuildSettings:
     """Read, check and complete. Raises ConfigurationError with every problem of every file and option.
 
-    `finder` finds the models that are not given by a path.
+    `finder` finds the models that are not given by a path; `models` are given in the place of all that `raw` names.
+    Where no script is named, the one model's own is made, in fnpack's cache.
     """
     problems = Problems()
     config = _inference_config(raw, problems)
-    script, directory = find_script(raw, config, problems)
-    models = find_models(raw, problems, finder)
+    is_named = names_script(raw, config) if models is None else config is not None or not models
+    script, directory = find_script(raw, config, problems) if is_named else (None, None)
+    models = find_models(raw, problems, finder) if models is None else models
+    built_in = None if is_named else built_in_script(models, problems)
+    script = built_in.script if built_in is not None else script
     triggers = complete_triggers(raw, problems)
     outputs = complete_outputs(raw, triggers, problems)
     environment = _environment(raw, config, problems)
     host = _host(raw, problems)
     platforms = _platforms(raw, config, host, problems)
     python_version = _python_version(raw, config, host, problems)
+    if built_in is not None:
+        environment = with_packages(environment, built_in.found, models[0])
+        python_version = python_version or _python_of(built_in.found, raw, environment, host)
     environment = replace(environment, python_version=python_version)
     environment = _with_conda(raw, environment, host, problems)
     environment = _with_base_image(raw, environment, problems)
@@ -92,7 +104,8 @@ def complete(raw: RawSettings, finder: ModelFinder | None = None) -> BuildSettin
     problems.check()
     if script is None:  # cannot be: a missing script is a problem
         raise AssertionError("no entry script, and no problem noted")
-    app = AppSpec(script, directory, models, triggers, environment, outputs)
+    title = built_in.found.title if built_in is not None else None
+    app = AppSpec(script, directory, tuple(models), triggers, environment, outputs, title)
     return BuildSettings(
         app,
         host,
@@ -248,6 +261,12 @@ def _python_version(
             suggestion += ", there or with --python-version"
         problems.add(given.source, what, suggestion)
     return given.value
+
+
+def _python_of(found: Found, raw: RawSettings, environment: Environment, host: str) -> str | None:
+    """The Python that made the model, where its file says it and nothing else decides."""
+    decided = raw.get("base_image") is not None or environment.base_image or environment.conda is not None
+    return found.python_version if not decided and found.python_version in PYTHON_VERSIONS[host] else None
 
 
 def _with_conda(raw: RawSettings, environment: Environment, host: str, problems: Problems) -> Environment:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -34,6 +35,15 @@ class ModelFinder(Protocol):
 def absolute(folder: Path, text: str) -> Path:
     """The absolute path that `text` means in `folder`, without `..`; symbolic links stay."""
     return Path(os.path.normpath(folder.absolute() / text))
+
+
+def names_script(raw: RawSettings, config: InferenceConfig | None) -> bool:
+    """Whether an entry script is named, or anything that needs one: a source directory, or no model at all."""
+    if raw.get("entry_script") is not None or raw.get("model") is None:
+        return True
+    if config is None:  # a configuration that cannot be read may name one
+        return raw.get("inference_config") is not None or raw.get("source_directory") is not None
+    return config.entry_script is not None or _source_directory(raw, config)[0] is not None
 
 
 def find_script(
@@ -68,7 +78,8 @@ def find_script(
         problems.add(
             "--entry-script",
             what,
-            "give the file that has init() and run(), or `entryScript` in --inference-config",
+            "give the file that has init() and run(), or `entryScript` in --inference-config; a model of a known "
+            "format is served without one: `--model` alone",
         )
         return None, directory
     script = next((path for path in candidates if path.exists()), None)
@@ -176,7 +187,7 @@ def _referred(
     if not _MODEL_NAME.fullmatch(name):
         problems.add(setting.source, f"`{name}` cannot be the name of a model", _MODEL_NAME_RULE)
         return None
-    return ModelSource(name, found.path, found.version)
+    return replace(found, name=name)
 
 
 def _split(text: str) -> tuple[str | None, str]:

@@ -70,7 +70,8 @@ class ModelFinder:
             if ":" not in text:
                 return None
             raise
-        return ModelSource(record.name, self._registry.checkout(record, self._progress), str(record.version))
+        path, facts = self._registry.checkout(record, self._progress), record.facts
+        return ModelSource(record.name, path, str(record.version), facts.framework, facts.framework_version)
 
     def names(self) -> list[str]:
         """The names that the registry knows, for suggestions."""

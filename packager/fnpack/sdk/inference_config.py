@@ -141,12 +141,12 @@ class InferenceConfig:
 
 
 def build_settings(
-    config: Path,
+    config: Path | None,
     models: Sequence[ModelSource],
     flags: Mapping[str, Value | None],
     login: ContainerRegistry | None = None,
 ) -> BuildSettings:
-    """The settings of a build from a written configuration. `flags` are a build's options by name.
+    """The settings of a build from a written configuration, or for a model without one. `flags` are options by name.
 
     `login` is that of the base image's registry, which the written configuration leaves out.
 
@@ -155,15 +155,15 @@ def build_settings(
     """
     wanted = {OPTIONS[name].variable for name in _VARIABLES}
     variables = {name: value for name, value in os.environ.items() if name in wanted}
-    values = {**flags, "inference_config": str(config)}
+    values = {**flags, "inference_config": None if config is None else str(config)}
     raw = merge(ProjectSettings(), variables, values, cwd=Path.cwd())
-    settings = complete(RawSettings(_used(raw.values), raw.cwd))
+    settings = complete(RawSettings(_used(raw.values), raw.cwd), models=models)
     environment = settings.app.environment
     known = environment.base_image_registry
     if known is not None and login is not None and login.username is not None:
         known = RegistryLogin(known.address, login.username, login.password)
     environment = replace(environment, base_image_registry=known)
-    return replace(settings, app=replace(settings.app, models=tuple(models), environment=environment))
+    return replace(settings, app=replace(settings.app, environment=environment))
 
 
 def _used(values: Mapping[str, Setting]) -> dict[str, Setting]:

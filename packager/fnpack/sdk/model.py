@@ -459,7 +459,13 @@ def model_sources(
     """
     registered = resolve(workspace, models)
     sources = [
-        ModelSource(model.name, workspace.registry.checkout(model._record), str(model.version))
+        ModelSource(
+            model.name,
+            workspace.registry.checkout(model._record),
+            str(model.version),
+            model.model_framework,
+            model.model_framework_version,
+        )
         for model in registered
     ]
     local = (Path(model).absolute() for model in models if isinstance(model, str) and Path(model).exists())

@@ -241,13 +241,10 @@ def start(
 ) -> ModelPackage:
     """Check everything, then make the package in a thread. `flags` are a build's options by name.
 
+    Without an `inference_config` the one model is served by the built-in script for it.
+
     Raises UserErrorException, WebserviceException for models that are not there, ConfigurationError for the rest.
     """
-    if inference_config is None:
-        raise UserErrorException(
-            "no inference_config is given",
-            hint="a package needs InferenceConfig(entry_script, environment=...)",
-        )
     package_id = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     folder = workspace.path / "packages" / package_id
     folder.mkdir(parents=True)
@@ -259,8 +256,11 @@ def start(
         if not generate_dockerfile:
             full = tag if push_to is None else f"{push_to}/{tag}"
             flags = {**flags, "tag": full, "push": push_to is not None}
-        login = inference_config.environment.docker.base_image_registry
-        settings = build_settings(inference_config._write(folder), sources, flags, login)
+        login = inference_config.environment.docker.base_image_registry if inference_config else None
+        config = inference_config._write(folder) if inference_config else None
+        settings = build_settings(config, sources, flags, login)
+        if settings.app.built_in:
+            _log(folder, f"No entry script: the built-in one for {settings.app.built_in}")
         for note in settings.app.environment.notes:
             _log(folder, f"Note: {note}")
         record = _Record("Running", "", None, generate_dockerfile, tuple(model.id for model in registered))

@@ -25,7 +25,7 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
 def package(
     workspace: Workspace,
     models: Sequence[Model | str],
-    inference_config: InferenceConfig,
+    inference_config: InferenceConfig | None = None,
     generate_dockerfile: bool = False,
     functions_enabled: bool = False,
     trigger: str | None = None,
@@ -34,6 +34,8 @@ def package(
     **kwargs: str | None,
 ) -> ModelPackage:
     """Build a function app's image; it goes on while this returns.
+
+    Without an `inference_config` the one model is served by the built-in script for it.
 
     `trigger` is HTTP_TRIGGER, BLOB_TRIGGER or SERVICE_BUS_QUEUE_TRIGGER, `kwargs` are its options (see
     `package_blob` and so on). Without `functions_enabled` the image scores plain HTTP requests, as `Model.package`.
@@ -62,7 +64,7 @@ def package(
 def package_http(
     workspace: Workspace,
     models: Sequence[Model | str],
-    inference_config: InferenceConfig,
+    inference_config: InferenceConfig | None = None,
     generate_dockerfile: bool = False,
     auth_level: str | None = None,
 ) -> ModelPackage:
@@ -81,7 +83,7 @@ def package_http(
 def package_blob(
     workspace: Workspace,
     models: Sequence[Model | str],
-    inference_config: InferenceConfig,
+    inference_config: InferenceConfig | None = None,
     generate_dockerfile: bool = False,
     input_path: str | None = None,
     output_path: str | None = None,
@@ -102,7 +104,7 @@ def package_blob(
 def package_service_bus_queue(
     workspace: Workspace,
     models: Sequence[Model | str],
-    inference_config: InferenceConfig,
+    inference_config: InferenceConfig | None = None,
     generate_dockerfile: bool = False,
     input_queue_name: str | None = None,
     output_queue_name: str | None = None,
@@ -123,7 +125,7 @@ def package_service_bus_queue(
 def package_image(
     workspace: Workspace,
     models: Sequence[Model | str],
-    inference_config: InferenceConfig | None,
+    inference_config: InferenceConfig | None = None,
     generate_dockerfile: bool = False,
     *,
     name: str | None = None,

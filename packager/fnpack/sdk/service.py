@@ -121,8 +121,8 @@ class Service:
         url = self._url()
         return int(url.rpartition(":")[2]) if url else self.facts.port
 
-    def create(self, models: Sequence[Model | str], config: InferenceConfig, port: int | None) -> None:
-        """Make the service and start it."""
+    def create(self, models: Sequence[Model | str], config: InferenceConfig | None, port: int | None) -> None:
+        """Make the service and start it; without a configuration with the built-in script for its one model."""
         self._folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._folder.mkdir()
@@ -216,7 +216,8 @@ class Service:
     def _make(self, models: Sequence[Model | str], config: InferenceConfig | None, port: int | None) -> None:
         """Write the app. Its packages are those of this Python, so nothing is resolved or installed."""
         registered, sources = model_sources(self.workspace, models)
-        file = self._folder / CONFIG if config is None else config._write(self._folder)
+        kept = self._folder / CONFIG
+        file = config._write(self._folder) if config is not None else kept if kept.is_file() else None
         own_python = f"{sys.version_info.major}.{sys.version_info.minor}"
         flags: dict[str, Value | None] = {
             "trigger": ("http",),

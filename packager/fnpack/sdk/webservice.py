@@ -294,7 +294,10 @@ def deploy(
     *,
     overwrite: bool,
 ) -> LocalWebservice:
-    """Start a local service of that name; an earlier one is replaced only with `overwrite`."""
+    """Start a local service of that name; an earlier one is replaced only with `overwrite`.
+
+    Without an `inference_config` the one model is served by the built-in script for it.
+    """
     if config is None or target is not None:
         what = (
             "a deployment target"
@@ -309,11 +312,6 @@ def deploy(
         )
     if not _NAME.fullmatch(name):
         raise UserErrorException(f"`{name}` cannot be the name of a service", hint=_NAME_RULE)
-    if inference_config is None:
-        raise UserErrorException(
-            "no inference_config is given",
-            hint="a service needs InferenceConfig(entry_script, environment=...)",
-        )
     service = Service(workspace, name)
     if service.exists:
         if not overwrite:
