@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from fnpack.no_code.pickles import FileSource, PickleError, Source
+from fnpack.no_code.pickles import LONGEST_LINE, FileSource, PickleError, Source
 
 _PIECE = 1 << 16
 _LZ4 = b"\x04\x22\x4d\x18"
@@ -78,7 +78,7 @@ class _Unpacked:
 
     def readline(self) -> bytes:
         line = b""
-        while not line.endswith(b"\n") and (one := self.read(1)):
+        while not line.endswith(b"\n") and len(line) < LONGEST_LINE and (one := self.read(1)):
             line += one
         return line
 

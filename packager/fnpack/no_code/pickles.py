@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol, cast
 
+LONGEST_LINE = 1 << 16
 _KEPT_BYTES = 4096  # a longer text or bytes value is passed over
 _MOST_OPCODES = 3_000_000  # a few seconds; what was seen until then is enough to know the framework
 _WRAPPER = "joblib.numpy_pickle.NumpyArrayWrapper"
@@ -79,16 +80,28 @@ class FileSource:
     """A plain file: what is passed over is not read."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.read, self.readline, self._seek = file.read, file.readline, file.seek
+        self._file, self.read = file, file.read
+        here = file.tell()
+        self._end = file.seek(0, 2)
+        file.seek(here)
+
+    def readline(self) -> bytes:
+        """The bytes up to the next line end, of a line that is not too long."""
+        return self._file.readline(LONGEST_LINE)
 
     def skip(self, size: int) -> None:
-        """Pass over bytes."""
-        self._seek(size, 1)
+        """Pass over bytes. Raises PickleError where there are not so many."""
+        if size > self._end - self._file.tell():
+            raise PickleError("the pickle ends inside a value")
+        self._file.seek(size, 1)
 
 
 def read_pickle(source: Source) -> Pickled:
     """What the pickle in `source` would make. Raises PickleError where it is none."""
-    return _Machine(source, Pickled()).run()
+    try:
+        return _Machine(source, Pickled()).run()
+    except RecursionError as error:
+        raise PickleError("it is nested too deeply") from error
 
 
 class _Mark:
@@ -142,7 +155,7 @@ class _Machine:
                 self._source.skip(size)
                 return None
             data = self._bytes(size)
-            return data.decode("utf-8", "surrogatepass") if "unicode" in kind.name else data
+            return data.decode("utf-8", "replace") if "unicode" in kind.name else data
         try:
             return cast("object", kind.reader(self._source))  # type: ignore[arg-type]
         except (ValueError, IndexError) as error:
@@ -344,6 +357,7 @@ _SIZES = {
     "bytes4": 4,
     "bytes8": 8,
     "bytearray8": 8,
+    "long4": 4,
     "unicodestring1": 1,
     "unicodestring4": 4,
     "unicodestring8": 8,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from pathlib import Path
 from typing import cast
 
 from fnpack.no_code.found import Dimensions, Found, NoCodeError, start_of
-from fnpack.no_code.pickles import Made, PickleError, read_pickle
+from fnpack.no_code.pickles import FileSource, Made, PickleError, read_pickle
 from fnpack.no_code.scikit_learn import pinned
 
 _LARGEST_JSON = 512 << 20
@@ -127,7 +128,7 @@ def _content(path: Path, names: list[str]) -> str:
     member = _inner(names, "data.pkl") or ""
     try:
         with zipfile.ZipFile(path) as archive, archive.open(member) as file:
-            root = read_pickle(_Member(file.read(_LARGEST_JSON))).root
+            root = read_pickle(FileSource(io.BytesIO(file.read(_LARGEST_JSON)))).root
     except (PickleError, KeyError, zipfile.BadZipFile):
         return "what torch.save wrote, which cannot be looked into"
     if isinstance(root, dict) or (isinstance(root, Made) and str(root.maker) == "collections.OrderedDict"):
@@ -135,16 +136,3 @@ def _content(path: Path, names: list[str]) -> str:
     if isinstance(root, Made):
         return f"a pickled `{root.maker}`, whose code it does not hold"
     return "tensors, and no model"
-
-
-class _Member:
-    """The bytes of a member."""
-
-    def __init__(self, data: bytes) -> None:
-        import io
-
-        file = io.BytesIO(data)
-        self.read, self.readline, self._file = file.read, file.readline, file
-
-    def skip(self, size: int) -> None:
-        self._file.seek(size, 1)

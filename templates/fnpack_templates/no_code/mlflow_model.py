@@ -74,7 +74,7 @@ def run(
         "dataframe_split": dataframe_split, "dataframe_records": dataframe_records,
         "instances": instances, "inputs": inputs, "data": data,
     }  # fmt: skip
-    given = {name: value for name, value in forms.items() if value}  # "" is left out
+    given = {name: value for name, value in forms.items() if value not in (None, "")}
     try:
         if len(given) != 1:
             raise ValueError(
@@ -86,7 +86,11 @@ def run(
         return refused(error)
     try:
         return plain(model.predict(table, params=params or None))
-    except MlflowException as error:  # the signature does not fit
+    except (
+        TypeError,
+        ValueError,
+        MlflowException,
+    ) as error:  # a signature that does not fit, a value not learnt
         return refused(error)
 
 

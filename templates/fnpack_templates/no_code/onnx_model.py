@@ -16,7 +16,7 @@ from azureml.contrib.services.aml_response import AMLResponse
 from inference_schema.parameter_types.numpy_parameter_type import NumpyParameterType
 from inference_schema.parameter_types.standard_py_parameter_type import StandardPythonParameterType
 from inference_schema.schema_decorators import input_schema
-from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
 # The file, below the folder that AZUREML_MODEL_DIR names.
 MODEL = "model.onnx"
@@ -49,7 +49,13 @@ def run(data: object = None, inputs: object = None) -> object:
     """Score the arrays; what is wrong with them is answered with 400."""
     try:
         results = session.run(None, arrays(data, inputs))
-    except (TypeError, ValueError, InvalidArgument) as error:
+    except (
+        TypeError,
+        ValueError,
+        Fail,
+        InvalidArgument,
+        RuntimeException,
+    ) as error:  # a size, or a value not learnt
         return AMLResponse({"message": str(error)}, 400, json_str=True)
     lists = [one.tolist() if isinstance(one, np.ndarray) else one for one in results]
     names = [output.name for output in session.get_outputs()]
@@ -58,7 +64,9 @@ def run(data: object = None, inputs: object = None) -> object:
 
 def arrays(data: object, inputs: object) -> dict[str, Any]:
     """The inputs as arrays by name. Raises ValueError or TypeError."""
-    inputs, data = inputs or None, data or None  # "" is how some clients leave a part out
+    inputs, data = (
+        None if one == "" else one for one in (inputs, data)
+    )  # "" is how some clients leave a part out
     if inputs is None and data is not None and len(INPUTS) == 1 and not isinstance(data, dict):
         inputs = dict.fromkeys(INPUTS, data)
     given = data if inputs is None else inputs

@@ -70,7 +70,7 @@ def run(data: object = None, inputs: object = None) -> object:
 
 def arguments(data: object, inputs: object) -> tuple[list[Any], dict[str, Any]]:
     """The tensors: one for `data`, or by name. Raises ValueError or TypeError."""
-    if not inputs and data:  # "" is how some clients leave a part out
+    if inputs in (None, "") and data not in (None, ""):  # "" is how some clients leave a part out
         if len(INPUTS) > 1:
             raise ValueError(f"the model takes {', '.join(map(repr, INPUTS))}: give `inputs` with each")
         return [tensor(next(iter(INPUTS), "data"), data)], {}

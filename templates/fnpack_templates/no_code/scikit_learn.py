@@ -65,7 +65,10 @@ def run(data: object, method: object = "predict") -> object:
             has = ", ".join(name for name in METHODS if hasattr(model, name))
             raise ValueError(f"the model has no method {method!r}; it has {has}")
         return plain(getattr(model, str(method))(table(data)))
-    except (TypeError, ValueError) as error:  # scikit-learn's too: a value that it has not learnt, an empty cell
+    except (
+        TypeError,
+        ValueError,
+    ) as error:  # scikit-learn's too: a value that it has not learnt, an empty cell
         return AMLResponse({"message": str(error)}, 400, json_str=True)
 
 

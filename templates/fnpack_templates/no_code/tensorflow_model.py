@@ -48,7 +48,7 @@ def init() -> None:
 def run(data: object = None, inputs: object = None, instances: object = None) -> object:
     """Score the arrays; what is wrong with them is answered with 400."""
     try:
-        given = arrays(data or instances, inputs)
+        given = arrays(instances if data in (None, "") else data, inputs)
         results = loaded.signatures[SIGNATURE](**{name: tf.constant(one) for name, one in given.items()})
     except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
         return AMLResponse({"message": str(error)}, 400, json_str=True)
@@ -58,7 +58,9 @@ def run(data: object = None, inputs: object = None, instances: object = None) ->
 
 def arrays(data: object, inputs: object) -> dict[str, Any]:
     """The inputs as arrays by name. Raises ValueError or TypeError."""
-    inputs, data = inputs or None, data or None  # "" is how some clients leave a part out
+    inputs, data = (
+        None if one == "" else one for one in (inputs, data)
+    )  # "" is how some clients leave a part out
     if inputs is None and data is not None and len(INPUTS) == 1 and not isinstance(data, dict):
         inputs = dict.fromkeys(INPUTS, data)
     given = data if inputs is None else inputs

@@ -16,9 +16,10 @@ from trained_models import PEOPLE, ROWS
 
 from fnpack.app.directory import write_app
 from fnpack.config.build import complete
-from fnpack.config.options import Rank, Setting
-from fnpack.config.project import RawSettings
+from fnpack.config.options import Value
+from fnpack.config.project import ProjectSettings, merge
 
+pytestmark = pytest.mark.timeout(300)
 REAL = " with the real inference_schema"
 Serve = Callable[[str], HostProcess]
 MAKERS: dict[str, Callable[[Path], Path]] = {
@@ -39,9 +40,8 @@ def app_of(model: Path, folder: Path, *, hide: bool = True) -> Path:
 
     The real inference_schema is hidden, as images have none.
     """
-    values = {"model": (str(model),), "auth_level": "anonymous"}
-    settings = {name: Setting(name, value, f"--{name}", folder, Rank.FLAG) for name, value in values.items()}
-    spec = complete(RawSettings(settings, folder)).app
+    values: dict[str, Value | None] = {"model": (str(model),), "auth_level": "anonymous"}
+    spec = complete(merge(ProjectSettings(), {}, values, cwd=folder)).app
     app = write_app(spec, folder / "app", lock_text="").path
     if hide:
         script = app / "score.py"
@@ -60,7 +60,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
             folder = tmp_path_factory.mktemp("served")
             app = app_of(MAKERS[name.removesuffix(REAL)](folder), folder, hide=not name.endswith(REAL))
             running[name] = launch(app, folder / "host.log")
-            running[name].wait_ready(60)
+            running[name].wait_ready(200)
         return running[name]
 
     yield start
@@ -82,7 +82,8 @@ def test_skops_file_predicts_as_scikit_learn_does(served: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [PEOPLE, [list(row.values()) for row in PEOPLE], [{"city": "Ghent", "more": 1, "age": 31.0}, PEOPLE[1]]]
+    "data",
+    [PEOPLE, [list(row.values()) for row in PEOPLE], [{"city": "Ghent", "more": 1, "age": 31.0}, PEOPLE[1]]],
 )
 def test_rows_may_name_their_columns(served: Serve, data: object) -> None:
     import pandas as pd
@@ -129,7 +130,7 @@ def test_lightgbm_predicts_as_its_booster_does(served: Serve, tmp_path: Path) ->
     import lightgbm
 
     expected = lightgbm.Booster(model_file=str(trained.lightgbm_file(tmp_path))).predict(np.array(ROWS))
-    assert served("lightgbm").score({"data": ROWS}) == (200, pytest.approx(expected.tolist()))
+    assert served("lightgbm").score({"data": ROWS}) == (200, pytest.approx(np.asarray(expected).tolist()))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,11 @@ def test_mlflow_model_takes_every_form_of_a_request(served: Serve, body: object)
         ("pickle", {"data": []}, "`data` must be a list with at least one row"),
         ("pickle", {"data": [["a", 1, 2, 3]]}, "could not convert string to float: 'a'"),
         ("pickle", {"data": [[None, 1, 2, 3]]}, "contains NaN"),
-        ("pickle", {"data": ROWS, "method": "__class__"}, "the model has no method '__class__'; it has predict, "),
+        (
+            "pickle",
+            {"data": ROWS, "method": "__class__"},
+            "the model has no method '__class__'; it has predict, ",
+        ),
         ("pickle", {}, "the input lacks `data`"),
         ("joblib", {"data": [{"age": 1}]}, "row 0 of `data` lacks 'city'"),
         ("joblib", {"data": [[1.0, "Rome"]]}, "unknown categories"),
@@ -195,7 +200,7 @@ def test_example_of_the_api_document_is_answered(served: Serve, name: str) -> No
     schema = json.loads(body)["components"]["schemas"]["ServiceInput"]
     status, found, _ = host.call("/score", json.dumps(schema["example"]).encode())
     # An example cannot know the values that a model has learnt.
-    assert status == 200 or b"not supported between" in found, (schema["example"], found)
+    assert status == 200 or (status == 400 and "city" in str(schema["example"])), (schema["example"], found)
 
 
 def test_api_document_shows_the_width_of_a_row(served: Serve) -> None:

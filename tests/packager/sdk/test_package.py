@@ -25,7 +25,7 @@ from fnpack import (
     package_service_bus_queue,
 )
 from fnpack.errors import ConfigurationError
-from fnpack.exceptions import ModelNotFoundException, UserErrorException, WebserviceException
+from fnpack.exceptions import ModelNotFoundException, WebserviceException
 
 
 def bindings(context: str | Path) -> list[dict[str, object]]:
@@ -94,8 +94,12 @@ def test_wrong_triggers_and_options_are_told_before_anything_is_made(workspace, 
         package(workspace, [], config, functions_enabled=True, trigger=SERVICE_BUS_QUEUE_TRIGGER)
     with pytest.raises(ModelNotFoundException, match="ModelNotFound"):
         package(workspace, ["none:1"], config)
-    with pytest.raises(UserErrorException, match="no inference_config"):
+    with pytest.raises(ConfigurationError, match="no entry script is given"):
         Model.package(workspace, [])
+    with pytest.raises(
+        ConfigurationError, match="`model.pkl` begins with b'weights', which is no known model"
+    ):
+        Model.package(workspace, ["model.pkl"])
     assert list(workspace.path.glob("packages/*")) == []
     assert ModelPackage.list(workspace) == []
 

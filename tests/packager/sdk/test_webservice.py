@@ -192,7 +192,7 @@ def test_what_cannot_be_deployed_leaves_nothing(workspace, config, model) -> Non
     for name in ("ab", "Abc", "a_b", "1ab", "abc-", "a" * 33):
         with pytest.raises(UserErrorException, match="cannot be the name of a service"):
             Model.deploy(workspace, name, [], config, local)
-    with pytest.raises(UserErrorException, match="no inference_config"):
+    with pytest.raises(ConfigurationError, match="no entry script is given, and `.*` begins with"):
         Model.deploy(workspace, "svc", [model], None, local)
     with pytest.raises(WebserviceException, match="ModelNotFound"):
         Model.deploy(workspace, "svc", ["none:3"], config, local)
