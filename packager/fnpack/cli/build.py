@@ -120,6 +120,12 @@ EXAMPLES = """\
     "[default: registry with --push, else the Docker Engine if one answers, else an OCI layout]",
 )
 @click.option(
+    "--sbom",
+    metavar="attach|none|FILE",
+    help="Attach an SBOM (CycloneDX) to images in registries and OCI layouts, make none, or write it to a file too. "
+    "[default: attach]",
+)
+@click.option(
     "--insecure-registry",
     multiple=True,
     metavar="HOST[:PORT]",

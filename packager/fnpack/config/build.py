@@ -41,7 +41,8 @@ class BuildSettings:
     With `identity` the host in the image can sign in without a connection string. `project` is the folder that keeps
     the lock file; None for the entry script's. `lock_mode` says what becomes of it: `upgrade` takes new versions, with
     `locked` it is not to be changed. `platforms` are all that are asked for, `platform` is the first. `output` is
-    `registry`, `engine`, `oci-layout[:PATH]` or `docker-archive[:PATH]`.
+    `registry`, `engine`, `oci-layout[:PATH]` or `docker-archive[:PATH]`. With `attach_sbom` those that can hold an SBOM
+    get one; `sbom_file` is written in any case.
     """
 
     app: AppSpec
@@ -58,6 +59,8 @@ class BuildSettings:
     builder: str = "oci"
     output: str | None = None
     insecure_registries: tuple[str, ...] = ()
+    attach_sbom: bool = True
+    sbom_file: Path | None = None
 
 
 class _Given(NamedTuple):
@@ -89,6 +92,7 @@ def complete(raw: RawSettings, finder: ModelFinder | None = None) -> BuildSettin
     if push and tag is None:
         problems.add("--push", "there is no name to push to", "give `--tag registry.example.com/name:tag`")
     builder, output = _builder(raw, push, platforms, problems), _output(raw, push, problems)
+    attach_sbom, sbom_file = _sbom(raw, builder, problems)
     problems.check()
     if script is None:  # cannot be: a missing script is a problem
         raise AssertionError("no entry script, and no problem noted")
@@ -107,6 +111,8 @@ def complete(raw: RawSettings, finder: ModelFinder | None = None) -> BuildSettin
         builder=builder,
         output=output,
         insecure_registries=_texts(raw, "insecure_registry"),
+        attach_sbom=attach_sbom,
+        sbom_file=sbom_file,
     )
 
 
@@ -219,6 +225,19 @@ def _output(raw: RawSettings, push: bool, problems: Problems) -> str | None:
         what, suggestion = "there is no name to push to", "give `--tag registry.example.com/name:tag`"
         problems.add(given.source, what, suggestion)
     return given.value
+
+
+def _sbom(raw: RawSettings, builder: str, problems: Problems) -> tuple[bool, Path | None]:
+    """Whether to attach an SBOM, and the file to write it to."""
+    setting = raw.get("sbom")
+    if setting is None or not isinstance(setting.value, str) or setting.value == "attach":
+        return True, None
+    if setting.value == "none":
+        return False, None
+    if builder == "docker":
+        what = "the builder `docker` writes no SBOM: the Engine's own tools do"
+        problems.add(setting.source, what, "leave `--sbom` out, or use `--builder oci`")
+    return True, absolute(setting.folder, setting.value)
 
 
 def _texts(raw: RawSettings, option: str) -> tuple[str, ...]:

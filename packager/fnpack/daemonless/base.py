@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fnpack.build import BaseImageUnfit, step, wanted_python
 from fnpack.cache_folder import cache_folder
-from fnpack.config.build import PYTHON_VERSIONS, BuildSettings
+from fnpack.config.build import LOCAL_BASES, PYTHON_VERSIONS, BuildSettings
 from fnpack.oci.base_python import BasePython, base_python
 from fnpack.oci.bases import ArchiveBase, BaseSource, LayoutBase
 from fnpack.progress import Progress
@@ -29,6 +29,12 @@ class Base:
     reference: str
     digest: str
     registry: RegistryBase | None = None
+
+    @property
+    def name(self) -> str:
+        """How the image tells of its base: a folder or file without the way to it, which is this machine's alone."""
+        scheme, _, place = self.reference.partition(":")
+        return f"{scheme}:{Path(place).name}" if f"{scheme}:" in LOCAL_BASES else self.reference
 
 
 def base_for(settings: BuildSettings, platform: str, registries: Registries, progress: Progress) -> Base:

@@ -40,12 +40,13 @@ class ImageSettings:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One platform's image. `layers` are those of the base first."""
+    """One platform's image. `layers` are those of the base first; `sbom` goes with it where there is place for one."""
 
     platform: str
     config: BytesContent
     layers: tuple[Layer, ...]
     manifest: BytesContent = field(repr=False)
+    sbom: BytesContent | None = field(default=None, repr=False)
 
     @property
     def digest(self) -> str:
