@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from fnpack.inspection.opened import OpenedImage, platform_of
 from fnpack.oci.content import LAYER, Descriptor
 from fnpack.registry.errors import ImageNotFound, PlatformMissing
+
+if TYPE_CHECKING:
+    from fnpack.engine import Engine
 
 _OWN = "fnpack"
 
@@ -16,10 +20,9 @@ def open_image(reference: str, platform: str | None, insecure: Sequence[str]) ->
     from docker.errors import APIError
     from docker.errors import ImageNotFound as NotInEngine
 
-    from fnpack.engine import Engine
     from fnpack.engine.sdk import image_history, inspect_image
 
-    with Engine.connect() as engine:
+    with _connected() as engine:
         try:
             facts = inspect_image(engine.client.api, reference)
             history = image_history(engine.client.api, reference)
@@ -59,6 +62,18 @@ def open_image(reference: str, platform: str | None, insecure: Sequence[str]) ->
         tuple(Descriptor(LAYER, one, size) for one, size in zip(diff_ids, sizes, strict=True)),
         is_compressed=False,
     )
+
+
+def _connected() -> Engine:
+    from fnpack.engine import Engine, EngineMissing
+    from fnpack.engine.errors import WITHOUT_AN_ENGINE
+
+    try:
+        return Engine.connect()
+    except EngineMissing as error:
+        other_ways = "An image in a registry, in an OCI layout or in an archive is inspected without one."
+        error.hint = (error.hint or "").replace(WITHOUT_AN_ENGINE, other_ways)
+        raise
 
 
 def _aligned(

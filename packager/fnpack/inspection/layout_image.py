@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from fnpack.inspection.errors import NotAnImage
 from fnpack.inspection.opened import (
     LARGEST_DOCUMENT_BYTES,
     OpenedImage,
@@ -101,6 +102,7 @@ class _Layout:
         config = self._document(config_digest)
         if not inner and platform and not f"{platform}/".startswith(f"{platform_of(config)}/"):
             self._of_platform({platform_of(config): own}, platform)
+        sbom, note = self._sbom(own)
         return OpenedImage(
             "oci-layout",
             f"oci-layout:{self._path}",
@@ -111,7 +113,8 @@ class _Layout:
             index_digest=digest if inner else None,
             platforms=known,
             annotations=texts(manifest.get("annotations")),
-            sbom=self._sbom(own),
+            sbom=sbom,
+            note=note,
         )
 
     def _of_platform(self, inner: Mapping[str, str], platform: str | None) -> str:
@@ -124,14 +127,19 @@ class _Layout:
             raise PlatformMissing(f"oci-layout:{self._path}", platform, [one for one in inner if one])
         return near[0]
 
-    def _sbom(self, digest: str) -> Sbom | None:
-        for entry in self._entries:
-            if entry.get("artifactType") == CYCLONEDX:
-                manifest = self._document(str(entry["digest"]))
-                if _mapping(manifest.get("subject")).get("digest") == digest:
+    def _sbom(self, digest: str) -> tuple[Sbom | None, str]:
+        """The SBOM that refers to the image, or None and why it cannot be read."""
+        try:
+            for entry in self._entries:
+                manifest = (
+                    self._document(str(entry["digest"])) if entry.get("artifactType") == CYCLONEDX else {}
+                )
+                if _mapping(manifest.get("subject") or {}).get("digest") == digest:
                     blob = _mapping(_list(manifest["layers"])[0])
-                    return Sbom(str(entry["digest"]), self._document(str(blob["digest"])))
-        return None
+                    return Sbom(str(entry["digest"]), self._document(str(blob["digest"]))), ""
+        except (OSError, ValueError, KeyError, IndexError, TypeError, NotAnImage) as error:
+            return None, f"the SBOM cannot be read: {error}"
+        return None, ""
 
     def _document(self, digest: str) -> Mapping[str, object]:
         algorithm, _, value = digest.partition(":")

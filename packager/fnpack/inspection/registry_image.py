@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fnpack.inspection.errors import NotAnImage
 from fnpack.inspection.opened import OpenedImage, Sbom, check_manifest, parsed, pick, texts
 from fnpack.oci.artifacts import CYCLONEDX
 from fnpack.registry import (
@@ -59,6 +60,6 @@ def _sbom(registries: Registries, reference: Reference, digest: str) -> tuple[Sb
         first = layers[0] if isinstance(layers, list) and layers else None
         data = read_blob(registries, place, descriptor_of(first, place))
         document: Mapping[str, object] = parsed(data, str(place))
-    except RegistryError as error:
+    except (RegistryError, NotAnImage) as error:
         return None, f"the SBOM cannot be read: {error}"
     return Sbom(found[0].descriptor.digest, document), ""
