@@ -22,6 +22,12 @@ EXAMPLES = """\
   fnpack inspect registry.example.com/diabetes:1 --json | jq .models
 """
 _SHORT = 19  # of a digest: `sha256:` and twelve digits
+_SIZES = {
+    "registry": "to pull",
+    "oci-layout": "in the layout",
+    "docker-archive": "in the archive",
+    "engine": "unpacked",
+}
 _EPOCH = "1970-01-01T00:00:00Z"
 
 
@@ -93,10 +99,9 @@ def _about(report: Report) -> Iterator[tuple[str, str]]:
         "created",
         "not said (SOURCE_DATE_EPOCH dates an image)" if report.created == _EPOCH else report.created,
     )
-    packed = "compressed" if image.is_compressed else "unpacked"
     of_base = sum(layer.size_bytes for layer in report.base_layers)
     whose = f", the base image {size_text(of_base)} of it" if report.base_layers else ""
-    yield "size", f"{size_text(report.size_bytes)} {packed}{whose}"
+    yield "size", f"{size_text(report.size_bytes)} {_SIZES[image.kind]}{whose}"
     if report.base_name:
         yield "base", report.base_name
         yield "", report.base_digest or "its digest is not known"

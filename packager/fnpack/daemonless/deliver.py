@@ -135,12 +135,12 @@ def _attach_sbom(image: Image, target: Reference, registries: Registries, progre
         return
     from fnpack.registry import attach
 
-    attach(
-        target,
-        image.manifest.descriptor,
-        image.sbom,
-        CYCLONEDX,
-        registries=registries,
-        annotations=SBOM_ANNOTATIONS,
-        progress=progress,
+    described, sbom = image.manifest.descriptor, image.sbom
+    step(
+        progress,
+        "attach SBOM",
+        lambda: attach(
+            target, described, sbom, CYCLONEDX, registries=registries, annotations=SBOM_ANNOTATIONS
+        ),
+        is_cached=lambda result: not result.sent_bytes,
     )
