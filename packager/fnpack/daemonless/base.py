@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A base image and what is in it. `reference` is how it is named; `registry` is set where it is in one."""
+    """A base image and what is in it. `reference` is how it is named; `registry` is set where it is in one.
+
+    `digest` is its manifest's; an archive has none, there it is the image's id.
+    """
 
     source: BaseSource
     python: BasePython
@@ -67,7 +70,8 @@ def _opened_base(reference: str, platform: str, registries: Registries, progress
         source = ArchiveBase(archive)
     config = source.config()
     _check_platform(reference, json.loads(config.data), platform)
-    return Base(source, base_python(source, notes), reference, config.descriptor.digest)
+    digest = source.digest if isinstance(source, LayoutBase) else config.descriptor.digest
+    return Base(source, base_python(source, notes), reference, digest)
 
 
 def _check_platform(reference: str, config: Mapping[str, object], platform: str) -> None:
