@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import tarfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.packager.registry.test_tls import certified
 
 from fault_proxy import FaultProxy
 from fnpack.inspection.errors import NotAnImage
@@ -21,8 +23,9 @@ from fnpack.oci.errors import BaseSourceError
 from fnpack.oci.image import Image, ImageSettings, build, index_of
 from fnpack.oci.outputs import write_archive, write_layout, write_layout_archive
 from fnpack.registry import Reference, Registries, RegistrySettings, attach, push_image, push_index
-from fnpack.registry.errors import ImageNotFound, PlatformMissing, RegistryUnauthorised
+from fnpack.registry.errors import ImageNotFound, PlatformMissing, RegistryUnauthorised, TlsFailed
 from image_parts import image, layer, python_base, reference
+from services import Registry
 
 FUNCTIONS = [
     {
@@ -247,6 +250,21 @@ def test_private_registry_wants_a_login(locked_registry: str, monkeypatch: pytes
             target, manifest=made.manifest, config=made.config, layers=made.layers, registries=registries
         )
     check(facts(str(target)), made)
+
+
+def test_registry_with_a_certificate_that_nobody_vouches_for_is_read_where_it_is_allowed(
+    registry_factory: Callable[..., Registry], tmp_path: Path
+) -> None:
+    _, chain, key = certified(tmp_path / "tls")
+    made, target = ours(), reference(registry_factory(certificate=(chain, key)).address)
+    allowed = RegistrySettings.discover(insecure=[target.registry])
+    with Registries(allowed) as registries:
+        push_image(
+            target, manifest=made.manifest, config=made.config, layers=made.layers, registries=registries
+        )
+    with pytest.raises(TlsFailed):
+        open_image(str(target))
+    assert open_image(str(target), None, [target.registry]).digest == made.digest
 
 
 def test_sbom_that_cannot_be_read_is_a_note_and_no_failure(registry: str, tmp_path: Path) -> None:
