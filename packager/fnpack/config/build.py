@@ -234,7 +234,13 @@ def _sbom(raw: RawSettings, builder: str, problems: Problems) -> tuple[bool, Pat
         return True, None
     if setting.value == "none":
         return False, None
-    if builder == "docker":
+    if not {".", "/", "\\"} & set(setting.value):
+        what, suggestion = (
+            f"`{setting.value}` is neither `attach` nor `none`",
+            f"write `./{setting.value}` for a file",
+        )
+        problems.add(setting.source, what, suggestion)
+    elif builder == "docker":
         what = "the builder `docker` writes no SBOM: the Engine's own tools do"
         problems.add(setting.source, what, "leave `--sbom` out, or use `--builder oci`")
     return True, absolute(setting.folder, setting.value)
