@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -162,27 +163,40 @@ def test_each_platform_has_its_sbom(build, inspect, registry, fnpack) -> None:
         assert {"name": "fnpack:platform", "value": platform} in document["metadata"]["component"][
             "properties"
         ]
-    printed = build("--output", "oci-layout:both", *both).stdout.strip()
+    printed = build("--output", "oci-layout:both", "--sbom", "attach", *both).stdout.strip()
     assert inspect(printed, "--platform", "linux/arm64")["packages"]
 
 
 @pytest.mark.parametrize(
     ("output", "has_sbom"),
-    [("oci-layout:image", True), ("oci-layout:image.tar", True), ("docker-archive:archive.tar", False)],
+    [
+        (("oci-layout:image", "--sbom", "attach"), True),
+        (("oci-layout:image.tar", "--sbom", "attach"), True),
+        (("oci-layout:image",), False),
+        (("docker-archive:archive.tar", "--sbom", "attach"), False),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
 def test_what_every_output_prints_is_inspected(build, inspect, output, has_sbom) -> None:
-    printed = build("--output", output).stdout.strip()
+    printed = build("--output", *output).stdout.strip()
     facts = inspect(printed)
     assert facts["models"][0]["sha256"] == WEIGHTS
     assert (facts["packages"] is not None, facts["sbom"] is not None) == (has_sbom, has_sbom)
     assert facts["functions"][0]["name"] == "score"
 
 
-def test_no_sbom_is_attached_or_written_where_none_is_wanted(fnpack, build, inspect, tmp_path) -> None:
-    printed = build("--output", "oci-layout:image", "--sbom", "none").stdout.strip()
+def test_layout_holds_the_image_alone_unless_an_sbom_is_asked_for(fnpack, build, skopeo, tmp_path) -> None:
+    tag = "registry.example.com/score:1"
+    for options, name in (((), ""), (("--sbom", "attach"), f":{tag}")):
+        build("--output", "oci-layout:image", "--tag", tag, *options)
+        copy = [skopeo, "copy", "--insecure-policy", f"oci:{fnpack.folder}/image{name}"]
+        subprocess.run([*copy, f"dir:{tmp_path}/copy"], check=True, capture_output=True)
+
+
+def test_no_sbom_is_attached_or_written_where_none_is_wanted(fnpack, build, inspect, registry) -> None:
+    printed = build("--tag", tag_in(registry), "--push", "--sbom", "none").stdout.strip()
     assert inspect(printed)["sbom"] is None
-    index = json.loads((fnpack.folder / "image" / "index.json").read_text())
-    assert len(index["manifests"]) == 1
+    assert sbom_digests(printed) == []
     said = fnpack("inspect", printed).stdout
     assert "packages\n  not known: no SBOM is attached\n" in said
     (fnpack.folder / "fnpack.toml").write_text('sbom = "out/sbom.json"\n')
@@ -209,6 +223,8 @@ def test_text_for_people_is_aligned_and_on_stdout(fnpack, build) -> None:
     build(
         "--output",
         "oci-layout:image",
+        "--sbom",
+        "attach",
         "--trigger",
         "http",
         "--trigger",

@@ -122,8 +122,8 @@ EXAMPLES = """\
 @click.option(
     "--sbom",
     metavar="attach|none|FILE",
-    help="Attach an SBOM (CycloneDX) to images in registries and OCI layouts, make none, or write it to a file too. "
-    "[default: attach]",
+    help="SBOM (CycloneDX): attach it to an image in an OCI layout too, make none, or write it to a file as well. "
+    "[default: attached to images in registries]",
 )
 @click.option(
     "--insecure-registry",

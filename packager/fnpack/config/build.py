@@ -26,6 +26,7 @@ HOSTS = ("fnpack", "azure-functions")
 PLATFORMS = ("linux/amd64", "linux/arm64")
 BUILDERS = ("oci", "docker")
 OUTPUTS = ("registry", "engine", "oci-layout", "docker-archive")
+_SBOM_WORDS = {"attach": True, "none": False}
 LOCAL_BASES = ("oci-layout:", "docker-archive:")
 PYTHON_VERSIONS = {
     "fnpack": ("3.10", "3.11", "3.12", "3.13"),
@@ -41,8 +42,8 @@ class BuildSettings:
     With `identity` the host in the image can sign in without a connection string. `project` is the folder that keeps
     the lock file; None for the entry script's. `lock_mode` says what becomes of it: `upgrade` takes new versions, with
     `locked` it is not to be changed. `platforms` are all that are asked for, `platform` is the first. `output` is
-    `registry`, `engine`, `oci-layout[:PATH]` or `docker-archive[:PATH]`. With `attach_sbom` those that can hold an SBOM
-    get one; `sbom_file` is written in any case.
+    `registry`, `engine`, `oci-layout[:PATH]` or `docker-archive[:PATH]`. `attach_sbom` says whether images in
+    registries and OCI layouts get an SBOM, None that those in registries do; `sbom_file` is written in any case.
     """
 
     app: AppSpec
@@ -59,7 +60,7 @@ class BuildSettings:
     builder: str = "oci"
     output: str | None = None
     insecure_registries: tuple[str, ...] = ()
-    attach_sbom: bool = True
+    attach_sbom: bool | None = None
     sbom_file: Path | None = None
 
 
@@ -227,13 +228,13 @@ def _output(raw: RawSettings, push: bool, problems: Problems) -> str | None:
     return given.value
 
 
-def _sbom(raw: RawSettings, builder: str, problems: Problems) -> tuple[bool, Path | None]:
+def _sbom(raw: RawSettings, builder: str, problems: Problems) -> tuple[bool | None, Path | None]:
     """Whether to attach an SBOM, and the file to write it to."""
     setting = raw.get("sbom")
-    if setting is None or not isinstance(setting.value, str) or setting.value == "attach":
-        return True, None
-    if setting.value == "none":
-        return False, None
+    if setting is None or not isinstance(setting.value, str):
+        return None, None
+    if setting.value in _SBOM_WORDS:
+        return _SBOM_WORDS[setting.value], None
     if not {".", "/", "\\"} & set(setting.value):
         what, suggestion = (
             f"`{setting.value}` is neither `attach` nor `none`",
@@ -243,7 +244,7 @@ def _sbom(raw: RawSettings, builder: str, problems: Problems) -> tuple[bool, Pat
     elif builder == "docker":
         what = "the builder `docker` writes no SBOM: the Engine's own tools do"
         problems.add(setting.source, what, "leave `--sbom` out, or use `--builder oci`")
-    return True, absolute(setting.folder, setting.value)
+    return None, absolute(setting.folder, setting.value)
 
 
 def _texts(raw: RawSettings, option: str) -> tuple[str, ...]:

@@ -18,14 +18,19 @@ from fnpack.provenance.contents import ImageContents, Package, Part
 if TYPE_CHECKING:
     from fnpack.dependencies.conda.lockfile import CondaPackage
 
-_HOLDS_SBOMS = ("registry", "oci-layout")
+# Whether an image there gets an SBOM where nothing is said: podman and skopeo take an image from a layout without its
+# name only if it is alone in there. Other outputs hold none.
+_ATTACHED = {"registry": True, "oci-layout": False}
 
 
 def with_sboms(
     settings: BuildSettings, images: Sequence[Image], parts: Sequence[Parts], destination: Destination
 ) -> list[Image]:
     """The images with the SBOMs that go with them, and a file for each that is asked for. Raises OutputError."""
-    attached = settings.attach_sbom and destination.kind in _HOLDS_SBOMS
+    by_default = _ATTACHED.get(destination.kind)
+    attached = by_default is not None and (
+        by_default if settings.attach_sbom is None else settings.attach_sbom
+    )
     if not attached and settings.sbom_file is None:
         return list(images)
     from fnpack.oci.outputs import write_file

@@ -218,14 +218,15 @@ def test_each_trigger_is_completed_from_its_options(app: Path) -> None:
 
 
 def test_sbom_is_attached_or_not_or_written_too(app: Path) -> None:
-    def sbom(**flags: Value) -> tuple[bool, Path | None]:
+    def sbom(**flags: Value) -> tuple[bool | None, Path | None]:
         found = build(app, **flags)
         return found.attach_sbom, found.sbom_file
 
-    assert sbom() == sbom(sbom="attach") == (True, None)
+    assert sbom() == (None, None)
+    assert sbom(sbom="attach") == (True, None)
     assert sbom(sbom="none") == sbom(sbom="none", builder="docker") == (False, None)
-    assert sbom(sbom="out/app.json") == (True, app / "out" / "app.json")
-    assert sbom(sbom="./attach") == (True, app / "attach")
+    assert sbom(sbom="out/app.json") == (None, app / "out" / "app.json")
+    assert sbom(sbom="./attach") == (None, app / "attach")
     assert faults(app, sbom="atach") == [
         "--sbom: `atach` is neither `attach` nor `none`; write `./atach` for a file"
     ]
