@@ -52,20 +52,21 @@ def installed(file, folder: Path) -> dict[str, bytes]:
         install(ReferenceWheel(archive), destination, {})
     root = folder / "site"
     return {
-        path.relative_to(root).as_posix(): short(path.read_bytes())
+        path.relative_to(root).as_posix(): short(path.name, path.read_bytes())
         for path in root.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
 
 
-def short(content: bytes) -> bytes:
+def short(path: str, content: bytes) -> bytes:
     """A large file's digest stands for it: forty packages are larger than the memory."""
-    return content if len(content) < 1 << 20 else hashlib.sha256(content).digest()
+    is_whole = len(content) < 1 << 20 or path.endswith("RECORD")
+    return content if is_whole else hashlib.sha256(content).digest()
 
 
 def laid_out(layer) -> dict[str, bytes]:
     return {
-        path.removeprefix(f"{SITE}/"): short(content)
+        path.removeprefix(f"{SITE}/"): short(path, content)
         for path, (kind, _, content) in entries(layer).items()
         if kind == "file" and "__pycache__" not in path
     }
