@@ -51,10 +51,11 @@ def test_large_payload_is_kept_once_while_its_frame_is_handled():
     decoder = Decoder()
     tracemalloc.start()
     try:
-        handled = []
-        for start in range(0, len(stream), chunk):
-            for frame in decoder.feed(stream[start : start + chunk]):
-                handled.append((frame.id, len(frame.payload), tracemalloc.get_traced_memory()[0]))
+        handled = [
+            (frame.id, len(frame.payload), tracemalloc.get_traced_memory()[0])
+            for start in range(0, len(stream), chunk)
+            for frame in decoder.feed(stream[start : start + chunk])
+        ]
     finally:
         tracemalloc.stop()
     assert [one[:2] for one in handled] == [(1, size), (2, 4)]
