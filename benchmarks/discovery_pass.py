@@ -21,10 +21,11 @@ PASSES = 3
 
 async def main() -> None:
     """Write the receipts that a run of all blobs leaves, start, and measure the best of a few passes."""
-    connection = StorageConnection.parse("STORAGE", os.environ["STORAGE"])
-    await write_receipts(connection)
+    connection = StorageConnection.parse("INPUT", os.environ["INPUT"])
+    state = StorageConnection.parse("STORAGE", os.environ["STORAGE"])
+    await write_receipts(connection, state)
     binding = Binding("event", "blobtrigger", "in", {"path": "input/{name}"})
-    trigger = BlobTrigger("score", binding, "bench", connection, connection)
+    trigger = BlobTrigger("score", binding, "bench", connection, state)
     await trigger._open(deliver)
     times = []
     for _ in range(PASSES):
@@ -43,12 +44,12 @@ async def deliver(event: Event) -> None:
     raise AssertionError(event.source)
 
 
-async def write_receipts(connection: StorageConnection) -> None:
+async def write_receipts(connection: StorageConnection, state_connection: StorageConnection) -> None:
     """What hosts have compacted after they ran every blob of `input`."""
-    async with open_blobs(connection) as service:
+    async with open_blobs(connection) as source, open_blobs(state_connection) as service:
         data, marker = bytearray(receipts.HEADER), ""
         while True:
-            page = await list_page(service.get_container_client("input"), "", marker)
+            page = await list_page(source.get_container_client("input"), "", marker)
             for name, etag, _ in page.keys():  # noqa: SIM118 - no dictionary
                 data += receipts.done(blob_digest("input", name, etag))
             marker = page.next_marker

@@ -6,7 +6,9 @@ It is made once by mmdebstrap from the machine's Debian mirror, as no Dockerfile
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import platform
 import shutil
 import socket
 import subprocess
@@ -14,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from services import UnavailableError
 
@@ -25,6 +27,7 @@ REPOSITORY = "fnpack-test/debian-python"
 SUITE = "bookworm"
 LOCAL_IMAGE = f"{REPOSITORY}:{SUITE}"
 PUBLIC_IMAGE = "python:3.11-slim-bookworm"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 HOST_SOURCES = Path("/etc/apt/sources.list.d/debian.sources")
 
 
@@ -60,7 +63,7 @@ def ensure(client: DockerClient) -> str:
         return named
     if client.images.list(LOCAL_IMAGE):
         return LOCAL_IMAGE
-    if shutil.which("mmdebstrap") and os.geteuid() == 0:
+    if can_make():
         make(client)
         return LOCAL_IMAGE
     try:
@@ -74,24 +77,67 @@ def ensure(client: DockerClient) -> str:
 
 
 def make(client: DockerClient) -> None:
-    """Install a minimal Debian with python3 into an archive and import it as an image."""
-    print(f"making the base image {LOCAL_IMAGE} (about half a minute, once)", file=sys.stderr, flush=True)
+    """Make a minimal Debian with python3 and import it as an image."""
     with tempfile.TemporaryDirectory(prefix="fnpack-base-") as scratch:
-        archive = Path(scratch) / "root.tar"
-        command = [
-            "mmdebstrap",
-            "--variant=minbase",
-            "--include=python3,ca-certificates",
-            "--quiet",
-            SUITE,
-            str(archive),
-        ]
-        done = subprocess.run([*command, *mirror()], check=False, text=True, capture_output=True)
-        if done.returncode != 0:
-            raise UnavailableError(f"mmdebstrap could not make a base image:\n{done.stderr[-2000:]}")
+        archive = make_archive(Path(scratch))
         client.api.import_image_from_file(
             str(archive), repository=REPOSITORY, tag=SUITE, changes=['CMD ["python3"]']
         )
+
+
+def make_layout(folder: Path) -> str:
+    """The same in an OCI layout, for a build without an Engine; returns it as `--base-image` takes it."""
+    from fnpack.oci.content import LAYER, Descriptor, FileContent, Layer
+    from fnpack.oci.image import ImageSettings, build
+    from fnpack.oci.outputs import write_layout
+
+    if not can_make():
+        raise UnavailableError("no base image: making one needs root and mmdebstrap")
+    archive = make_archive(folder)
+    with archive.open("rb") as file:
+        digest = f"sha256:{file_digest(file)}"
+    layer = Layer(FileContent(Descriptor(LAYER, digest, archive.stat().st_size), archive), digest, "Debian")
+    facts = {
+        "os": "linux",
+        "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
+        "config": {"Cmd": ["python3"]},
+        "rootfs": {"type": "layers", "diff_ids": [digest]},
+    }
+    image = build(facts, [layer], [], ImageSettings({}, {}), created="1970-01-01T00:00:00Z", annotations={})
+    write_layout([image], folder / "base")
+    archive.unlink()
+    return f"oci-layout:{folder / 'base'}"
+
+
+def can_make() -> bool:
+    """Whether this machine has what making a base image takes."""
+    return shutil.which("mmdebstrap") is not None and os.geteuid() == 0
+
+
+def make_archive(folder: Path) -> Path:
+    """A minimal Debian with python3 as a tar in `folder`."""
+    print(f"making a base image of Debian {SUITE} (about half a minute)", file=sys.stderr, flush=True)
+    archive = folder / "root.tar"
+    command = [
+        "mmdebstrap",
+        "--variant=minbase",
+        "--include=python3,ca-certificates",
+        "--quiet",
+        SUITE,
+        str(archive),
+    ]
+    done = subprocess.run([*command, *mirror()], check=False, text=True, capture_output=True)
+    if done.returncode != 0:
+        raise UnavailableError(f"mmdebstrap could not make a base image:\n{done.stderr[-2000:]}")
+    return archive
+
+
+def file_digest(file: BinaryIO) -> str:
+    """The SHA-256 of a file, in hex digits."""
+    digest = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def mirror() -> list[str]:

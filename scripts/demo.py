@@ -1,6 +1,7 @@
 """The demo: train a model, pack it into an image, run it, drop a blob and read the prediction. Cleans up after itself.
 
-Without a Docker Engine, or a base image to build on, it runs the function-app directory instead and says so.
+Without a Docker Engine it builds the image into an OCI layout and runs the function-app directory; without a base
+image to build on it runs the app directory alone. It says which.
 """
 
 from __future__ import annotations
@@ -92,6 +93,12 @@ def main() -> int:
             stack.callback(remove_image, engine)
             demo.step("run the image", lambda: stack.enter_context(container(engine, reference, settings)))
         else:
+            if base:
+                demo.step(
+                    f"build the image on {shown(base)}",
+                    lambda: build_layout(project, base),
+                    lambda text: text.rpartition("@")[2][:19],
+                )
             demo.step("run the app directory (fnpack run)", lambda: stack.enter_context(host(app, settings)))
         output = demo.step(
             "drop sample_input.json, wait for the output", lambda: invoke(app, project, settings)
@@ -117,11 +124,11 @@ def make_containers(connection: str) -> None:
 
 def find_base(stack: contextlib.ExitStack) -> tuple[DockerClient | None, str | None, str]:
     """The Engine and a base image: a slim Python where a registry answers, else a Debian made here, else neither."""
+    slim = f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
     try:
         engine = stack.enter_context(base_image.docker_engine())
     except UnavailableError:
-        return None, None, "no Docker Engine answers, so the app runs without an image"
-    slim = f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
+        return None, *find_base_without_engine(stack, slim)
     if pulled(engine, slim):
         return engine, slim, f"Docker Engine, on {slim}"
     try:
@@ -134,20 +141,60 @@ def find_base(stack: contextlib.ExitStack) -> tuple[DockerClient | None, str | N
         return None, None, str(error)
 
 
+def find_base_without_engine(stack: contextlib.ExitStack, slim: str) -> tuple[str | None, str]:
+    """A base image for an OCI layout: what a registry has, else a Debian made here, else none."""
+    if in_time(lambda: has_image(slim)):
+        return slim, f"no Docker Engine: an OCI layout, on {slim}"
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fnpack-demo-base-")))
+    try:
+        return base_image.make_layout(
+            folder
+        ), f"no Docker Engine: an OCI layout; {slim} cannot be reached, so on a Debian base"
+    except UnavailableError as error:
+        return None, str(error)
+
+
+def has_image(reference: str) -> bool:
+    """Whether a registry answers for the image."""
+    from fnpack.registry import Reference, Registries, RegistryBase, RegistryError
+    from fnpack.registry.settings import RegistrySettings
+
+    registries = Registries(RegistrySettings.discover())
+    try:
+        RegistryBase(Reference.parse(reference), registries).manifest()
+    except RegistryError:
+        return False
+    finally:
+        registries.close()
+    return True
+
+
+def in_time(work: Callable[[], bool]) -> bool:
+    """What `work` says, or False where it takes too long."""
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    try:
+        return pool.submit(work).result(PULL_PATIENCE_S)
+    except concurrent.futures.TimeoutError:
+        return False
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
 def pulled(engine: DockerClient, reference: str) -> bool:
     """Whether the Engine has the image, pulling it if a registry answers in time."""
     from docker.errors import DockerException
 
     if engine.images.list(reference):
         return True
-    pool = concurrent.futures.ThreadPoolExecutor(1)
-    try:
-        pool.submit(engine.images.pull, reference).result(PULL_PATIENCE_S)
-    except (DockerException, concurrent.futures.TimeoutError):
-        return False
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-    return True
+
+    def pull() -> bool:
+        try:
+            engine.images.pull(reference)
+        except DockerException:
+            return False
+        return True
+
+    return in_time(pull)
 
 
 def build_app(project: Path) -> Path:
@@ -159,6 +206,17 @@ def build_app(project: Path) -> Path:
 def build_image(project: Path, base: str) -> str:
     """`fnpack build`; returns what it prints on stdout."""
     return fnpack(["build", *options(), "--base-image", base, "--tag", TAG], project).strip()
+
+
+def build_layout(project: Path, base: str) -> str:
+    """`fnpack build` without an Engine; returns what it prints on stdout."""
+    place = f"oci-layout:{project.parent / 'image'}"
+    return fnpack(["build", *options(), "--base-image", base, "--output", place], project).strip()
+
+
+def shown(base: str) -> str:
+    """A base image as people name it."""
+    return "a Debian base" if base.startswith("oci-layout:") else base
 
 
 def options() -> list[str]:

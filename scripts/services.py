@@ -151,4 +151,6 @@ def run(command: list[str], environment: dict[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    import services  # as base_image.py does: one module, so that what it raises is what is caught here
+
+    sys.exit(services.main())

@@ -134,6 +134,7 @@ def _write_context(  # noqa: PLR0917 - one step of a build, called twice
             identity=settings.identity,
             install_dependencies=not settings.app.environment.user_managed,
             wheels=found.local if found else (),
+            functions=app.functions,
         )
     return replace(app, path=target)
 

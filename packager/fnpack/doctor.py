@@ -25,7 +25,7 @@ _PORTS = {
 }
 # What needs which packages, by the name of the extra that brings them.
 _EXTRAS = {
-    "build": (("docker", "h2", "pip", "uv", "yaml"), "fnpack build"),
+    "build": (("cyclonedx", "docker", "h2", "pip", "uv", "yaml"), "fnpack build"),
     "host": (("uvicorn", "httptools"), "fnpack run, fnpack dev"),
     "blob": (("azure.storage.blob", "azure.storage.queue", "aiohttp"), "blob and queue functions"),
     "servicebus": (("azure.servicebus",), "Service Bus functions, fnpack send"),

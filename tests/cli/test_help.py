@@ -55,9 +55,10 @@ def test_every_command_that_runs_has_json_and_debug() -> None:
             assert {"--json", "--debug"} <= options, path
 
 
-@pytest.mark.parametrize("path", [(), ("build",), ("run",), ("invoke",)], ids=" ".join)
+@pytest.mark.parametrize("path", [(), ("build",), ("run",), ("invoke",), ("inspect",)], ids=" ".join)
 def test_help_imports_no_heavy_library(path) -> None:
     heavy = [
+        "cyclonedx",
         "docker",
         "azure",
         "h2",

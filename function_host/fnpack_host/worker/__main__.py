@@ -153,6 +153,18 @@ def use_app_first(app_root: Path) -> None:
     app_folders = [str(app_root), str(app_root / ".python_packages" / "lib" / "site-packages")]
     others = [folder for folder in sys.path if folder not in host_folders and folder not in app_folders]
     sys.path[:] = [*app_folders, *(folder for folder in others if folder), *host_folders]
+    use_packages(Path(app_folders[1]))
+
+
+def use_packages(site_packages: Path) -> None:
+    """Find the packages' commands, and follow their `.pth` files, which Python does in its own folders alone."""
+    commands = site_packages / "bin"
+    if commands.is_dir():
+        os.environ["PATH"] = f"{commands}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    if any(site_packages.glob("*.pth")):
+        import site
+
+        site.addsitedir(str(site_packages))
 
 
 async def serve(connection: socket.socket) -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple, cast
 
 _HEADER = struct.Struct("<BQIQ")
 MAX_FACTS_BYTES = 64 * 1024 * 1024
+_LARGE_BYTES = 1024 * 1024
 # Made once: json.dumps and json.loads look at their arguments anew for every frame, which shows in every call.
 _to_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _from_json = json.JSONDecoder().decode
@@ -74,8 +75,12 @@ class Decoder:
             if len(self._buffer) < end:
                 self._wanted = end - start
                 break
-            yield self._frame(kind, frame_id, body, body + facts_size, end)
+            frame = self._frame(kind, frame_id, body, body + facts_size, end)
             start, self._wanted = end, _HEADER.size
+            if end > _LARGE_BYTES:  # a large payload is not kept twice while its frame is handled
+                del self._buffer[:end]
+                start = 0
+            yield frame
         if start:
             del self._buffer[:start]
 

@@ -97,6 +97,7 @@ def write_examples(formatter: click.HelpFormatter, examples: str) -> None:
         "dev": ("fnpack.cli.dev:dev", "run an app with the storage and Service Bus that it needs"),
         "run": ("fnpack.cli.run:run_command", "run a function-app directory, without an image"),
         "invoke": ("fnpack.cli.invoke:invoke", "send input to a running function and print its output"),
+        "inspect": ("fnpack.cli.inspect:inspect", "show what is in an image, without pulling it"),
         "model": ("fnpack.cli.model:model", "keep models by name and version"),
         "migrate": ("fnpack.cli.migrate:migrate", "rewrite the imports of code for Azure ML SDK v1"),
         "send": ("fnpack.cli.send:send", "send a message to a queue or topic, or drop a blob"),

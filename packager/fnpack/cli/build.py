@@ -123,6 +123,12 @@ EXAMPLES = """\
     "[default: registry with --push, else the Docker Engine if one answers, else an OCI layout]",
 )
 @click.option(
+    "--sbom",
+    metavar="attach|none|FILE",
+    help="SBOM (CycloneDX): attach it to an image in an OCI layout too, make none, or write it to a file as well. "
+    "[default: attached to images in registries]",
+)
+@click.option(
     "--insecure-registry",
     multiple=True,
     metavar="HOST[:PORT]",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from fnpack.cli import ExampleCommand, LazyGroup
+from fnpack.cli.amounts import size_text
 from fnpack.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def register(  # noqa: PLR0917 - click passes them by name
     draft = Draft(chosen, path, facts, children or None)
     registry = _registry(url)
     record = registry.register(draft, terminal.progress)
-    terminal.say(f"{_size(record.size_bytes)} in {registry.location}", style="dim")
+    terminal.say(f"{size_text(record.size_bytes)} in {registry.location}", style="dim")
     terminal.result(
         {"model": _facts(record), "registry": registry.location, "seconds": round(terminal.elapsed_s, 3)}
     )
@@ -174,7 +175,7 @@ def list_command(  # noqa: PLR0917 - click passes them by name
     for record in records:
         tagged = " ".join(f"{key}={value}" for key, value in sorted(record.facts.tags.items()))
         when = record.created_time.astimezone().strftime("%Y-%m-%d %H:%M")
-        terminal.data(f"{record.id:{width}}  {when}  {_size(record.size_bytes):>9}  {tagged}".rstrip())
+        terminal.data(f"{record.id:{width}}  {when}  {size_text(record.size_bytes):>9}  {tagged}".rstrip())
 
 
 @click.command(
@@ -195,7 +196,9 @@ def show(model_id: str, url: str | None, as_json: bool, debug: bool) -> None:
                 terminal.data(f"{key + ' ' + name:20}  {text}")
         elif key == "files":
             for file in record.files:
-                terminal.data(f"{'file':20}  {file.path} ({_size(file.size_bytes)}, sha256 {file.digest})")
+                terminal.data(
+                    f"{'file':20}  {file.path} ({size_text(file.size_bytes)}, sha256 {file.digest})"
+                )
         elif value is not None:
             terminal.data(f"{key.replace('_', ' '):20}  {value}")
 
@@ -293,7 +296,7 @@ def gc(url: str | None, as_json: bool, debug: bool) -> None:
     terminal.result({"registrations": found.registrations, "files": found.files, "bytes": found.size_bytes})
     terminal.say(
         f"removed {found.registrations} unfinished registrations and {found.files} files"
-        f" ({_size(found.size_bytes)}) in {registry.location}"
+        f" ({size_text(found.size_bytes)}) in {registry.location}"
     )
 
 
@@ -363,12 +366,3 @@ def _facts(record: ModelRecord) -> dict[str, object]:
         "files": [{"path": f.path, "size_bytes": f.size_bytes, "sha256": f.digest} for f in record.files],
         "used_by": dict(record.users),
     }
-
-
-def _size(size_bytes: int) -> str:
-    amount, unit = float(size_bytes), "B"
-    for larger in ("kB", "MB", "GB"):
-        if amount < 1000:
-            break
-        amount, unit = amount / 1000, larger
-    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"

@@ -29,6 +29,7 @@ HOSTS = ("fnpack", "azure-functions")
 PLATFORMS = ("linux/amd64", "linux/arm64")
 BUILDERS = ("oci", "docker")
 OUTPUTS = ("registry", "engine", "oci-layout", "docker-archive")
+_SBOM_WORDS = {"attach": True, "none": False}
 LOCAL_BASES = ("oci-layout:", "docker-archive:")
 PYTHON_VERSIONS = {
     "fnpack": ("3.10", "3.11", "3.12", "3.13"),
@@ -44,7 +45,8 @@ class BuildSettings:
     With `identity` the host in the image can sign in without a connection string. `project` is the folder that keeps
     the lock file; None for the entry script's. `lock_mode` says what becomes of it: `upgrade` takes new versions, with
     `locked` it is not to be changed. `platforms` are all that are asked for, `platform` is the first. `output` is
-    `registry`, `engine`, `oci-layout[:PATH]` or `docker-archive[:PATH]`.
+    `registry`, `engine`, `oci-layout[:PATH]` or `docker-archive[:PATH]`. `attach_sbom` says whether images in
+    registries and OCI layouts get an SBOM, None that those in registries do; `sbom_file` is written in any case.
     """
 
     app: AppSpec
@@ -61,6 +63,8 @@ class BuildSettings:
     builder: str = "oci"
     output: str | None = None
     insecure_registries: tuple[str, ...] = ()
+    attach_sbom: bool | None = None
+    sbom_file: Path | None = None
 
 
 class _Given(NamedTuple):
@@ -101,6 +105,7 @@ def complete(
     if push and tag is None:
         problems.add("--push", "there is no name to push to", "give `--tag registry.example.com/name:tag`")
     builder, output = _builder(raw, push, platforms, problems), _output(raw, push, problems)
+    attach_sbom, sbom_file = _sbom(raw, builder, problems)
     problems.check()
     if script is None:  # cannot be: a missing script is a problem
         raise AssertionError("no entry script, and no problem noted")
@@ -120,6 +125,8 @@ def complete(
         builder=builder,
         output=output,
         insecure_registries=_texts(raw, "insecure_registry"),
+        attach_sbom=attach_sbom,
+        sbom_file=sbom_file,
     )
 
 
@@ -232,6 +239,25 @@ def _output(raw: RawSettings, push: bool, problems: Problems) -> str | None:
         what, suggestion = "there is no name to push to", "give `--tag registry.example.com/name:tag`"
         problems.add(given.source, what, suggestion)
     return given.value
+
+
+def _sbom(raw: RawSettings, builder: str, problems: Problems) -> tuple[bool | None, Path | None]:
+    """Whether to attach an SBOM, and the file to write it to."""
+    setting = raw.get("sbom")
+    if setting is None or not isinstance(setting.value, str):
+        return None, None
+    if setting.value in _SBOM_WORDS:
+        return _SBOM_WORDS[setting.value], None
+    if not {".", "/", "\\"} & set(setting.value):
+        what, suggestion = (
+            f"`{setting.value}` is neither `attach` nor `none`",
+            f"write `./{setting.value}` for a file",
+        )
+        problems.add(setting.source, what, suggestion)
+    elif builder == "docker":
+        what = "the builder `docker` writes no SBOM: the Engine's own tools do"
+        problems.add(setting.source, what, "leave `--sbom` out, or use `--builder oci`")
+    return None, absolute(setting.folder, setting.value)
 
 
 def _texts(raw: RawSettings, option: str) -> tuple[str, ...]:

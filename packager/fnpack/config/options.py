@@ -62,6 +62,7 @@ OPTIONS: dict[str, Option] = {
         Option("tag"),
         Option("builder"),
         Option("output"),
+        Option("sbom"),
         Option("insecure_registry", "list"),
         Option("identity", "switch"),
         Option("push", "switch"),

@@ -11,6 +11,7 @@ from fnpack.config.build import BuildSettings
 from fnpack.daemonless.deliver import Destination, deliver, destination_of, registries_for
 from fnpack.daemonless.earlier import earlier_image
 from fnpack.daemonless.parts import assemble, parts_of
+from fnpack.daemonless.sboms import with_sboms
 from fnpack.oci.layer_cache import LayerCache
 from fnpack.progress import Progress, ignore
 
@@ -31,6 +32,7 @@ def build_image(settings: BuildSettings, destination: Destination, progress: Pro
         remote = earlier_image(destination, tag, registries, cache)
         parts = [parts_of(settings, one, registries, folder, remote, progress) for one in platforms]
         images = [assemble(settings, part, cache, remote, progress) for part in parts]
+        images = with_sboms(settings, images, parts, destination)
         reference = deliver(images, parts, destination, tag, registries, progress)
     _pruned_now_and_then(cache)
     first = parts[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fnpack.build import BaseImageUnfit, step, wanted_python
 from fnpack.cache_folder import cache_folder
-from fnpack.config.build import PYTHON_VERSIONS, BuildSettings
+from fnpack.config.build import LOCAL_BASES, PYTHON_VERSIONS, BuildSettings
 from fnpack.oci.base_python import BasePython, base_python
 from fnpack.oci.bases import ArchiveBase, BaseSource, LayoutBase
 from fnpack.progress import Progress
@@ -22,13 +22,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A base image and what is in it. `reference` is how it is named; `registry` is set where it is in one."""
+    """A base image and what is in it. `reference` is how it is named; `registry` is set where it is in one.
+
+    `digest` is its manifest's; an archive has none, there it is the image's id.
+    """
 
     source: BaseSource
     python: BasePython
     reference: str
     digest: str
     registry: RegistryBase | None = None
+
+    @property
+    def name(self) -> str:
+        """How the image tells of its base: a folder or file without the way to it, which is this machine's alone."""
+        scheme, _, place = self.reference.partition(":")
+        return f"{scheme}:{Path(place).name}" if f"{scheme}:" in LOCAL_BASES else self.reference
 
 
 def base_for(settings: BuildSettings, platform: str, registries: Registries, progress: Progress) -> Base:
@@ -61,7 +70,8 @@ def _opened_base(reference: str, platform: str, registries: Registries, progress
         source = ArchiveBase(archive)
     config = source.config()
     _check_platform(reference, json.loads(config.data), platform)
-    return Base(source, base_python(source, notes), reference, config.descriptor.digest)
+    digest = source.digest if isinstance(source, LayoutBase) else config.descriptor.digest
+    return Base(source, base_python(source, notes), reference, digest)
 
 
 def _check_platform(reference: str, config: Mapping[str, object], platform: str) -> None:

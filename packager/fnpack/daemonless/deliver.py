@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Literal
 
 from fnpack.build import default_tag, step
 from fnpack.config.build import BuildSettings
+from fnpack.oci.artifacts import CYCLONEDX, SBOM_ANNOTATIONS
 from fnpack.oci.image import Image
 from fnpack.progress import Progress
 from fnpack.registry.settings import RegistrySettings
 
 if TYPE_CHECKING:
     from fnpack.daemonless.parts import Parts
-    from fnpack.registry import Registries
+    from fnpack.registry import Reference, Registries
 
 Output = Literal["registry", "oci-layout", "docker-archive", "engine"]
 
@@ -117,11 +118,29 @@ def _push(
             target, manifest=image.manifest, config=image.config, layers=image.layers, registries=registries,
             base=parts[0].base.registry, progress=progress,
         )  # fmt: skip
+        _attach_sbom(image, target, registries, progress)
         return f"{target.name}@{result.digest}"
     for image, part in zip(images, parts, strict=True):
         push_image(
             target.at(image.digest), manifest=image.manifest, config=image.config, layers=image.layers,
             registries=registries, base=part.base.registry, progress=progress,
         )  # fmt: skip
+        _attach_sbom(image, target, registries, progress)
     index = push_index(target, index_of(images, {}), registries=registries, progress=progress)
     return f"{target.name}@{index.digest}"
+
+
+def _attach_sbom(image: Image, target: Reference, registries: Registries, progress: Progress) -> None:
+    if image.sbom is None:
+        return
+    from fnpack.registry import attach
+
+    described, sbom = image.manifest.descriptor, image.sbom
+    step(
+        progress,
+        "attach SBOM",
+        lambda: attach(
+            target, described, sbom, CYCLONEDX, registries=registries, annotations=SBOM_ANNOTATIONS
+        ),
+        is_cached=lambda result: not result.sent_bytes,
+    )

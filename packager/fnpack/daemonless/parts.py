@@ -23,8 +23,10 @@ from fnpack.oci.image import Image, ImageSettings, build
 from fnpack.oci.layer_cache import Known, LayerCache
 from fnpack.oci.recipes import Recipe, layer_of
 from fnpack.progress import Progress
+from fnpack.provenance.contents import ModelContents, model_contents, models_label
 
 if TYPE_CHECKING:
+    from fnpack.dependencies.conda.prefix import CondaPrefix
     from fnpack.dependencies.target import Target
     from fnpack.registry import Registries
 
@@ -41,6 +43,8 @@ class Parts:
     model_files: dict[str, dict[str, Path]]  # by model, path in the image to file here
     recipes: list[Recipe] = field(default_factory=list)
     conda_python: str | None = None
+    prefix: CondaPrefix | None = None
+    models: list[ModelContents] = field(default_factory=list)  # known when the layers are
 
 
 def parts_of(  # noqa: PLR0917 - a step of a build, called once
@@ -77,7 +81,7 @@ def parts_of(  # noqa: PLR0917 - a step of a build, called once
     if conda is not None:
         from fnpack.oci.tree_layers import TreeRecipe
 
-        prefix = conda.prefixes[target]
+        prefix = parts.prefix = conda.prefixes[target]
         title = f"conda environment of {len(prefix.packages)} packages"
         parts.recipes.append(TreeRecipe(prefix.path, prefix.prefix.strip("/"), prefix.digest, title))
         site, parts.conda_python = prefix.site_packages.strip("/"), prefix.python
@@ -103,7 +107,7 @@ def assemble(
     from fnpack.image.context import app_labels
     from fnpack.oci.model_layers import model_layers
 
-    mtime_s = _source_date_s()
+    mtime_s = source_date_s()
     recipes = parts.recipes
 
     def made(recipe: Recipe) -> Layer:
@@ -115,14 +119,22 @@ def assemble(
 
     layers = step(progress, f"{len(recipes)} layers for {parts.target.platform}", all_layers)
     known = {recipe.key: _known(layer) for recipe, layer in zip(recipes, layers, strict=True)}
-    labels = app_labels(parts.app.path, parts.base.reference)
-    models = []
+    labels = app_labels(
+        parts.app.path,
+        parts.base.name,
+        settings.host,
+        parts.target.python_version,
+        parts.app.functions,
+    )
+    told = []
     for name, files in parts.model_files.items():
         found = model_layers(files, f"model {name}", cache, mtime_s=mtime_s)
-        models.append(f"{name}={'+'.join(layer.diff_id for layer in found)}")
-        layers += found
-    if models:
-        labels["io.fnpack.models"] = " ".join(models)
+        root = f"{function_app.ROOT}/{MODELS}/{name.replace(':', '/')}"
+        told.append((model_contents(name, root, found.files), [layer.diff_id for layer in found.layers]))
+        layers += found.layers
+    parts.models = [model for model, _ in told]
+    if told:
+        labels["io.fnpack.models"] = models_label(told)
     labels["org.opencontainers.image.base.digest"] = parts.base.digest
     labels[CACHE_LABEL] = remote.text(known)
     layers.append(made(function_app.app_recipe(parts.app.path)))
@@ -165,7 +177,7 @@ def _known(layer: Layer) -> Known:
     return Known(found.media_type, found.digest, layer.diff_id, found.size_bytes)
 
 
-def _source_date_s() -> int:
+def source_date_s() -> int:
     """SOURCE_DATE_EPOCH, the time that all files and the image carry (reproducible-builds.org); 0 without it."""
     text = os.environ.get("SOURCE_DATE_EPOCH", "").strip()
     return int(text) if text.isdecimal() else 0

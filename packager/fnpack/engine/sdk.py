@@ -42,6 +42,8 @@ class _Sdk(Protocol):
 
     def inspect_image(self, image: str) -> Mapping[str, object]: ...
 
+    def history(self, image: str) -> Sequence[Mapping[str, object]]: ...
+
 
 def url(api: APIClient, path: str) -> str:
     """The address of an endpoint, with the negotiated API version."""
@@ -65,6 +67,11 @@ def post(
 def inspect_image(api: APIClient, reference: str) -> Mapping[str, object]:
     """The Engine's description of an image. Raises docker's `ImageNotFound` and `APIError`."""
     return cast("_Sdk", api).inspect_image(reference)
+
+
+def image_history(api: APIClient, reference: str) -> Sequence[Mapping[str, object]]:
+    """The steps that made an image, the last one first. Raises as `inspect_image`."""
+    return cast("_Sdk", api).history(reference)
 
 
 def hijack(api: APIClient, response: Response) -> tuple[socket.socket, Reader]:

@@ -15,9 +15,12 @@ import fnpack
 import fnpack_host
 import fnpack_triggers
 from fnpack.app.directory import MARKER, MODELS
+from fnpack.app.functions import Function
 from fnpack.app.staging import link_or_copy_file, staged, write_text
 from fnpack.image.dockerfile import Host, ImageSpec, dockerfile
 from fnpack.image.installer import write_pip
+from fnpack.oci.tree_layers import HashedFile
+from fnpack.provenance.contents import model_contents, models_label
 
 _CONTEXT_MARKER = f"app/{MARKER}"
 _CHUNK_BYTES = 1 << 20
@@ -52,16 +55,17 @@ def write_context(
     identity: bool = False,
     install_dependencies: bool = True,
     wheels: Sequence[Path] = (),
+    functions: Sequence[Function] = (),
 ) -> BuildContext:
     """Write the build context of the app directory `app` to the folder `target`, whole or not at all.
 
     With `identity` fnpack's host can sign in to storage without a connection string; Microsoft's always can.
     `install_dependencies=False` is for a base image that already holds them. `wheels` are the packages
-    that no index has. Large files are hard-linked where that is possible.
+    that no index has, `functions` what a label tells of. Large files are hard-linked where that is possible.
     """
     app, target = app.absolute(), target.absolute()
     app_lock = (app / "requirements.txt").read_text("utf-8")
-    labels = app_labels(app, base_image) | _model_labels(app)
+    labels = app_labels(app, base_image, host, python_version, functions) | _model_labels(app)
     spec = ImageSpec(
         host=host,
         base_image=base_image,
@@ -139,12 +143,21 @@ def _files(root: Path) -> Iterator[Path]:
         )
 
 
-def app_labels(app: Path, base_image: str) -> dict[str, str]:
-    """What an image says of the app in it; models are not among it."""
+def app_labels(
+    app: Path, base_image: str, host: str, python_version: str, functions: Sequence[Function]
+) -> dict[str, str]:
+    """What an image says of the app in it; models are not among it. docs/provenance.md describes each label."""
     scoring = json.loads((app / MARKER).read_text("utf-8"))
+    facts = [
+        {"name": one.name, "trigger": one.trigger, "where": one.where, "settings": list(one.settings)}
+        for one in functions
+    ]
     return {
         "io.fnpack.entry-script": scoring["entry_script"],
         "io.fnpack.entry-script.sha256": _sha256(app / scoring["entry_script"]),
+        "io.fnpack.functions": json.dumps(facts, separators=(",", ":"), ensure_ascii=False),
+        "io.fnpack.host": host,
+        "io.fnpack.python": python_version,
         "io.fnpack.version": fnpack.__version__,
         "org.opencontainers.image.base.name": base_image,
         "org.opencontainers.image.title": Path(scoring["entry_script"]).stem,
@@ -153,17 +166,15 @@ def app_labels(app: Path, base_image: str) -> dict[str, str]:
 
 def _model_labels(app: Path) -> dict[str, str]:
     scoring = json.loads((app / MARKER).read_text("utf-8"))
-    models = [
-        f"{model['name']}:{model['version']}={_tree_sha256(app / model['path'])}"
-        for model in scoring["models"]
-    ]
-    return {"io.fnpack.models.sha256": " ".join(models)} if models else {}
-
-
-def _tree_sha256(folder: Path) -> str:
-    """The digest of `<file's sha256>  <path>` lines, as `sha256sum` would list the folder's files."""
-    lines = (f"{_sha256(folder / path)}  {path.as_posix()}\n" for path in _files(folder))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    models = []
+    for model in scoring["models"]:
+        folder = app / model["path"]
+        files = [
+            HashedFile(path.as_posix(), _sha256(folder / path), (folder / path).stat().st_size)
+            for path in _files(folder)
+        ]
+        models.append((model_contents(f"{model['name']}:{model['version']}", "", files), ()))
+    return {"io.fnpack.models": models_label(models)} if models else {}
 
 
 def _sha256(path: Path) -> str:

@@ -28,10 +28,10 @@ class BaseSource(Protocol):
 
 
 class LayoutBase:
-    """The image in an OCI layout folder. Raises BaseSourceError."""
+    """The image in an OCI layout folder; `digest` is its manifest's. Raises BaseSourceError."""
 
     def __init__(self, folder: Path, platform: str | None = None) -> None:
-        self.folder = folder
+        self.folder, self.digest = folder, ""
         try:
             index = json.loads((folder / "index.json").read_bytes())
             manifest = self._manifest(index, platform)
@@ -60,7 +60,8 @@ class LayoutBase:
         if not isinstance(entries, list) or not entries:
             raise ValueError("its index is empty")
         chosen = next((one for one in entries if platform and _platform(one) == platform), entries[0])
-        found: dict[str, list[object]] = json.loads(self._path(chosen["digest"]).read_bytes())
+        self.digest = str(chosen["digest"])
+        found: dict[str, list[object]] = json.loads(self._path(self.digest).read_bytes())
         return self._manifest(found, platform) if "manifests" in found else found
 
     def _content(self, entry: object) -> FileContent:

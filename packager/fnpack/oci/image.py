@@ -18,6 +18,7 @@ from fnpack.oci.content import (
     Layer,
 )
 
+_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # what Docker takes where a base says none
 _DOCKER_LAYERS = {
     "application/vnd.docker.image.rootfs.diff.tar": LAYER,
     "application/vnd.docker.image.rootfs.diff.tar.gzip": LAYER_GZIP,
@@ -40,12 +41,13 @@ class ImageSettings:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One platform's image. `layers` are those of the base first."""
+    """One platform's image. `layers` are those of the base first; `sbom` goes with it where there is place for one."""
 
     platform: str
     config: BytesContent
     layers: tuple[Layer, ...]
     manifest: BytesContent = field(repr=False)
+    sbom: BytesContent | None = field(default=None, repr=False)
 
     @property
     def digest(self) -> str:
@@ -141,8 +143,9 @@ def _config(
 
 
 def _merged_env(base: object, added: Mapping[str, str]) -> list[str]:
+    """The base's variables and those that are added. Not every runtime finds programs without a PATH."""
     known = [str(entry) for entry in base] if isinstance(base, list) else []
-    values = dict(entry.partition("=")[::2] for entry in known)
+    values = dict(entry.partition("=")[::2] for entry in [_PATH, *known])
     return [f"{name}={value}" for name, value in {**values, **added}.items()]
 
 

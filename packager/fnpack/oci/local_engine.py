@@ -45,6 +45,11 @@ def answers() -> bool:
     return _get("/_ping")[0] == 200
 
 
+def has_image(reference: str) -> bool:
+    """Whether an Engine listens on this machine's socket and has the image."""
+    return _inspect(reference) is not None
+
+
 def _inspect(reference: str) -> str | None:
     status, body = _get(f"/images/{quote(reference, safe='/:@')}/json")
     with suppress(ValueError, KeyError, TypeError):

@@ -1,8 +1,8 @@
 """Layers of models: a large file is a layer of its own, read straight from where it lies; small ones go together.
 
 A layer of a large file is a plain tar: what to send is known from the file's digest alone, nothing is copied, and no
-compressor decides about the layer's digest. The digest is remembered with size, time and inode of the file, so that a
-model that did not change is not read again.
+compressor decides about the layer's digest. Its digest and the file's are remembered with size, time and inode of the
+file, so that a model that did not change is not read again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
@@ -23,25 +24,38 @@ from fnpack.oci.content import LAYER, Descriptor, Layer
 from fnpack.oci.errors import UnsafeContent
 from fnpack.oci.layer_cache import Known, LayerCache
 from fnpack.oci.recipes import FORMAT, layer_of
-from fnpack.oci.tree_layers import FilesRecipe, chunks
+from fnpack.oci.tree_layers import FilesRecipe, HashedFile, chunks
 from fnpack.oci.writer import LayerWriter
 
 LARGE_BYTES = 64 * 1024 * 1024
 _YOUNG_S = 2.0  # a file that was written just now may change again within its time stamp's grain
 
 
+@dataclass(frozen=True, slots=True)
+class ModelLayers:
+    """What a model is in an image: layers, and the files in them by path."""
+
+    layers: tuple[Layer, ...]
+    files: tuple[HashedFile, ...]
+
+
 def model_layers(
     files: Mapping[str, Path], title: str, cache: LayerCache, *, mtime_s: int = 0
-) -> tuple[Layer, ...]:
+) -> ModelLayers:
     """The layers of one model. `files` maps paths in the image (no leading slash) to the files here."""
     large = {path: file for path, file in sorted(files.items()) if file.stat().st_size > LARGE_BYTES}
     small = {path: file for path, file in sorted(files.items()) if path not in large}
-    layers = []
+    layers: list[Layer] = []
+    hashed: list[HashedFile] = []
     if small:
-        layers.append(layer_of(FilesRecipe(small, title), cache, mtime_s=mtime_s))
+        recipe = FilesRecipe(small, title)
+        layers.append(layer_of(recipe, cache, mtime_s=mtime_s))
+        hashed += recipe.hashed
     for path, file in large.items():
-        layers.append(_large(path, file, f"{title} {PurePosixPath(path).name}", cache, mtime_s))
-    return tuple(layers)
+        layer, sha256 = _large(path, file, f"{title} {PurePosixPath(path).name}", cache, mtime_s)
+        layers.append(layer)
+        hashed.append(HashedFile(path, sha256, file.stat().st_size))
+    return ModelLayers(tuple(layers), tuple(sorted(hashed, key=lambda one: one.path)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,27 +109,34 @@ def _pieces(head: bytes, file: Path, size_bytes: int, tail: bytes, offset: int) 
     yield tail[max(0, inside - size_bytes) :]
 
 
-def _large(path: str, file: Path, title: str, cache: LayerCache, mtime_s: int) -> Layer:
+def _large(path: str, file: Path, title: str, cache: LayerCache, mtime_s: int) -> tuple[Layer, str]:
+    """The layer of one file, and the SHA-256 of the file itself."""
     stamp = _stamp(file)
     note = _note(path, file, mtime_s, cache)
-    known = _noted(note, stamp)
-    if known is None:
+    noted = _noted(note, stamp)
+    if noted is None:
         is_young = time.time_ns() - stamp[1] < _YOUNG_S * 1e9
-        known = _describe(path, file, stamp, mtime_s)
+        noted = _describe(path, file, stamp, mtime_s)
         if not is_young:
-            _keep(note, stamp, known)
+            _keep(note, stamp, *noted)
+    known, sha256 = noted
     descriptor = Descriptor(known.media_type, known.digest, known.size_bytes)
-    return Layer(FileTar(descriptor, path, file, stamp, mtime_s), known.diff_id, title)
+    return Layer(FileTar(descriptor, path, file, stamp, mtime_s), known.diff_id, title), sha256
 
 
-def _describe(path: str, file: Path, stamp: tuple[int, ...], mtime_s: int) -> Known:
-    tar, size = hashlib.sha256(), 0
-    tail = bytes(-stamp[0] % 512) + bytes(1024)
-    for piece in _pieces(_head(path, stamp[0], mtime_s), file, stamp[0], tail, 0):
-        tar.update(piece)
-        size += len(piece)
+def _describe(path: str, file: Path, stamp: tuple[int, ...], mtime_s: int) -> tuple[Known, str]:
+    """Both digests in one pass, at once where there are two processors."""
+    head, tail = _head(path, stamp[0], mtime_s), bytes(-stamp[0] % 512) + bytes(1024)
+    tar, content, size = hashlib.sha256(head), hashlib.sha256(), len(head)
+    with ThreadPoolExecutor(1) as other:
+        for piece in chunks(file):
+            hashing = other.submit(content.update, piece)
+            tar.update(piece)
+            hashing.result()
+            size += len(piece)
+    tar.update(tail)
     digest = f"sha256:{tar.hexdigest()}"
-    return Known(LAYER, digest, digest, size)
+    return Known(LAYER, digest, digest, size + len(tail)), content.hexdigest()
 
 
 def _head(path: str, size_bytes: int, mtime_s: int) -> bytes:
@@ -137,17 +158,17 @@ def _note(path: str, file: Path, mtime_s: int, cache: LayerCache) -> Path:
     return cache.folder / "models" / hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _noted(note: Path, stamp: tuple[int, ...]) -> Known | None:
+def _noted(note: Path, stamp: tuple[int, ...]) -> tuple[Known, str] | None:
     try:
         noted = json.loads(note.read_bytes())
-        return Known(**noted["known"]) if noted["stamp"] == list(stamp) else None
+        return (Known(**noted["known"]), str(noted["sha256"])) if noted["stamp"] == list(stamp) else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def _keep(note: Path, stamp: tuple[int, ...], known: Known) -> None:
+def _keep(note: Path, stamp: tuple[int, ...], known: Known, sha256: str) -> None:
     with contextlib.suppress(OSError):  # it is read again next time
         note.parent.mkdir(parents=True, exist_ok=True)
         partial = note.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps({"stamp": stamp, "known": asdict(known)}))
+        partial.write_text(json.dumps({"stamp": stamp, "known": asdict(known), "sha256": sha256}))
         partial.replace(note)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from fnpack.oci.artifacts import CYCLONEDX, EMPTY_CONFIG, SBOM_ANNOTATIONS, artifact_manifest
 from fnpack.oci.content import INDEX, BytesContent, Content
 from fnpack.oci.errors import OutputError
 from fnpack.oci.image import Image, index_of
@@ -26,6 +27,8 @@ _LOAD_TIMEOUT_S = 600
 def write_layout(images: Sequence[Image], folder: Path, tag: str | None = None) -> BytesContent:
     """Write an OCI layout to `folder`; several images become an index. Returns what a digest reference would name.
 
+    An image's SBOM is a manifest beside it that refers to it.
+
     Blobs that are there already stay, so that a layout can be written again in no time. Raises OutputError.
     """
     try:
@@ -36,13 +39,22 @@ def write_layout(images: Sequence[Image], folder: Path, tag: str | None = None) 
         top = images[0].manifest if len(images) == 1 else index_of(images, {})
         _write_blob(folder, top)
         named = {"annotations": {"org.opencontainers.image.ref.name": tag}} if tag else {}
-        entry = {**top.descriptor.to_json(), **named}
-        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}
+        entries = [{**top.descriptor.to_json(), **named}]
+        entries += [_write_sbom(folder, image, image.sbom) for image in images if image.sbom is not None]
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
         _write_text(folder / "oci-layout", json.dumps({"imageLayoutVersion": "1.0.0"}))
         _write_text(folder / "index.json", json.dumps(index))
     except OSError as error:
         raise _unwritable(folder, error) from error
     return top
+
+
+def _write_sbom(folder: Path, image: Image, sbom: BytesContent) -> dict[str, object]:
+    """The SBOM's blobs; returns its entry in the index."""
+    manifest = artifact_manifest(image.manifest.descriptor, sbom, CYCLONEDX, SBOM_ANNOTATIONS)
+    for content in (sbom, EMPTY_CONFIG, manifest):
+        _write_blob(folder, content)
+    return {**manifest.descriptor.to_json(), "artifactType": CYCLONEDX, "annotations": SBOM_ANNOTATIONS}
 
 
 def write_layout_archive(images: Sequence[Image], file: Path, tag: str | None = None) -> BytesContent:
@@ -67,6 +79,12 @@ def write_archive(image: Image, file: Path, tag: str) -> None:
     with _partial(file) as out:
         for chunk in archive_chunks(image, tag):
             out.write(chunk)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all. Raises OutputError."""
+    with _partial(path) as out:
+        out.write(data)
 
 
 def load(image: Image, tag: str, api: APIClient) -> str:
@@ -171,8 +189,7 @@ def _write_blob(folder: Path, content: Content) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    with _partial(path) as out:
-        out.write(text.encode())
+    write_file(path, text.encode())
 
 
 @contextmanager

@@ -17,6 +17,15 @@ from fnpack.oci.writer import LayerWriter
 _CHUNK_BYTES = 1 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class HashedFile:
+    """A file in an image: its path (no leading slash), the SHA-256 of its bytes as 64 hex digits, and its size."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+
 @dataclass(frozen=True)
 class FilesRecipe:
     """A layer of small files. `files` maps paths in the image (no leading slash) to paths here.
@@ -32,12 +41,15 @@ class FilesRecipe:
     @cached_property
     def key(self) -> str:
         """Of names, modes and contents."""
-        entries = [
-            (path, _is_executable(source), hashlib.sha256(_read(source)).hexdigest())
-            for path, source in sorted(self.files.items())
-        ]
+        entries = [(one.path, _is_executable(self.files[one.path]), one.sha256) for one in self.hashed]
         version = self.python_version if self.python_version and interpreter(self.python_version) else None
         return key_of("files", entries=entries, python=version)
+
+    @cached_property
+    def hashed(self) -> tuple[HashedFile, ...]:
+        """The files by path, each read once."""
+        read = ((path, _read(source)) for path, source in sorted(self.files.items()))
+        return tuple(HashedFile(path, hashlib.sha256(data).hexdigest(), len(data)) for path, data in read)
 
     def write(self, writer: LayerWriter) -> None:
         """Write the files, and the compiled modules after them."""

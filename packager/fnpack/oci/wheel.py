@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from fnpack.dependencies.wheels import WheelFile
+from fnpack.oci.commands import command_names
 from fnpack.oci.errors import UnsafeContent
 from fnpack.oci.safe_paths import checked
 
@@ -26,11 +27,12 @@ _HINT = "nothing was built; use another release of the package, and tell its aut
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file of a wheel. `path` is where it goes below site-packages."""
+    """A file of a wheel. `path` is where it goes below site-packages, `bin/NAME` for a script."""
 
     path: str
     info: zipfile.ZipInfo
     is_executable: bool
+    is_script: bool = False
 
 
 class Wheel:
@@ -85,8 +87,18 @@ class Wheel:
         ) as error:
             raise self._unsafe("is damaged", f"{member.info.filename}: {error}") from error
 
+    def script_names(self) -> dict[str, str]:
+        """What the wheel's entry points name as commands: `module:function` by name."""
+        place = next((one for one in self.members if one.path.endswith(".dist-info/entry_points.txt")), None)
+        if place is None:
+            return {}
+        try:
+            return command_names(self.read(place).decode())
+        except ValueError as error:
+            raise self._unsafe("has entry points that cannot be read", str(error)) from error
+
     def record(self, kept: Sequence[Member], added: Sequence[str]) -> tuple[str, bytes]:
-        """Path and content of RECORD for the `kept` members and the `added` paths (compiled modules)."""
+        """Path and content of RECORD for the `kept` members and the `added` paths (compiled modules, commands)."""
         place = next((m for m in self.members if m.path.endswith(".dist-info/RECORD")), None)
         if place is None:
             raise self._unsafe("has no RECORD", "")
@@ -98,8 +110,8 @@ class Wheel:
         writer = csv.writer(text, lineterminator="\n")
         for member in sorted(kept, key=lambda one: one.path):
             known = rows.get(member.info.filename, [])
-            is_record = member.path == place.path
-            writer.writerow([member.path, *(["", ""] if is_record or len(known) != 3 else known[1:])])
+            is_other = member.path == place.path or member.is_script or len(known) != 3
+            writer.writerow([member.path, *(["", ""] if is_other else known[1:])])
         for path in sorted(added):
             writer.writerow([path, "", ""])
         return place.path, text.getvalue().encode()
@@ -115,7 +127,7 @@ class Wheel:
 
 
 def _members(file: WheelFile, infos: Sequence[zipfile.ZipInfo], size_bytes: int) -> Iterator[Member]:
-    """The files to lay out. Scripts and headers are left out: nothing in an image runs or includes them."""
+    """The files to lay out. Headers are left out: nothing in an image includes them."""
     owner = f"the wheel {file.filename}"
     if len(infos) > _MOST_MEMBERS:
         raise UnsafeContent(f"{owner} has {len(infos)} files", hint=_HINT)
@@ -139,7 +151,8 @@ def _members(file: WheelFile, infos: Sequence[zipfile.ZipInfo], size_bytes: int)
         if target in seen:
             raise UnsafeContent(f"{owner} holds `{target}` twice", hint=_HINT)
         seen.add(target)
-        yield Member(target, info, bool(info.external_attr >> 16 & 0o111))
+        is_script = target.startswith("bin/") and not name.startswith("bin/")
+        yield Member(target, info, is_script or bool(info.external_attr >> 16 & 0o111), is_script)
 
 
 def _check_info(info: zipfile.ZipInfo, owner: str) -> None:
@@ -158,4 +171,6 @@ def _target(name: str, file: WheelFile) -> str | None:
     if not (first.endswith(".data") and rest):
         return name
     scheme, _, inner = rest.partition("/")
+    if scheme == "scripts" and inner:
+        return f"bin/{inner}"
     return inner if scheme in ("purelib", "platlib", "data") and inner else None

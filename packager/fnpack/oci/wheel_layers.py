@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from fnpack.dependencies.wheels import WheelFile
+from fnpack.oci.commands import command, for_image
 from fnpack.oci.compiled import compiled, interpreter
 from fnpack.oci.elf import without_debug_information
 from fnpack.oci.errors import ContentClash
@@ -27,8 +28,8 @@ class WheelRecipe:
     """A layer of wheels installed below `site`, a path in the image without a leading slash.
 
     `fetch` makes the wheels' files be there; it is called before they are read. `skipped` are (package, path) pairs
-    that another package overwrites. With `is_slim` what no running program reads is left out: sources for compilers,
-    type stubs, debug information.
+    that another package overwrites. With `is_slim` what the host does not need is left out: commands, sources for
+    compilers, type stubs, debug information.
     """
 
     wheels: tuple[WheelFile, ...]
@@ -43,7 +44,7 @@ class WheelRecipe:
     def key(self) -> str:
         """Of the wheels' hashes, the place and the Python."""
         return key_of(
-            "wheels",
+            "wheels-with-commands",
             wheels=[wheel.sha256 for wheel in self.wheels],
             site=self.site,
             python=self.python_version,
@@ -69,24 +70,33 @@ class WheelRecipe:
 
     def _lay_out(self, wheel: Wheel, writer: LayerWriter) -> None:
         kept = [one for one in wheel.members if self._is_kept(wheel.file.name, one)]
-        sources = {f"{self.site}/{one.path}": wheel.read(one) for one in kept if one.path.endswith(".py")}
-        modules = compiled(sources, self.python_version)
-        added = [path.removeprefix(f"{self.site}/") for path in modules]
+        modules = [one for one in kept if one.path.endswith(".py") and not one.is_script]
+        compiled_modules = compiled(
+            {f"{self.site}/{one.path}": wheel.read(one) for one in modules}, self.python_version
+        )
+        taken = {one.path for one in kept}
+        commands = {} if self.is_slim else {f"bin/{name}": to for name, to in wheel.script_names().items()}
+        commands = {path: to for path, to in commands.items() if path not in taken}
+        added = [*(path.removeprefix(f"{self.site}/") for path in compiled_modules), *commands]
         record, text = wheel.record(kept, added)
         for member in kept:
             path = f"{self.site}/{member.path}"
             if member.path == record:
                 writer.file(path, text)
+            elif member.is_script:
+                writer.file(path, for_image(wheel.read(member)), is_executable=True)
             elif self.is_slim and _is_library(member.path):
                 library = without_debug_information(wheel.read(member))
                 _deflate(library, path, writer, is_executable=member.is_executable)
             else:
                 _copy(wheel, member, path, writer)
-        for path, content in sorted(modules.items()):
+        for path, content in sorted(compiled_modules.items()):
             _deflate(content, path, writer)
+        for path, target in sorted(commands.items()):
+            writer.file(f"{self.site}/{path}", command(target), is_executable=True)
 
     def _is_kept(self, package: str, member: Member) -> bool:
-        is_unneeded = self.is_slim and member.path.endswith(_UNNEEDED)
+        is_unneeded = self.is_slim and (member.is_script or member.path.endswith(_UNNEEDED))
         return (package, member.path) not in self.skipped and not is_unneeded
 
 

@@ -13,7 +13,16 @@ from fnpack.registry.atomic import replacing
 from fnpack.registry.blobs import open_blob, read_blob
 from fnpack.registry.client import Registries
 from fnpack.registry.errors import CacheUnwritable, ManifestInvalid, PlatformMissing
-from fnpack.registry.manifests import choose, descriptor_of, get_manifest, head_manifest, is_index, parsed
+from fnpack.registry.manifests import (
+    Child,
+    children,
+    choose,
+    descriptor_of,
+    get_manifest,
+    head_manifest,
+    is_index,
+    parsed,
+)
 from fnpack.registry.reference import Reference
 
 _BLOCK_BYTES = 1024 * 1024
@@ -60,6 +69,10 @@ class RegistryBase:
         """The manifest of the platform's image. Raises PlatformMissing, ManifestInvalid, and the registry's errors."""
         return self._manifest
 
+    def platforms(self) -> tuple[Child, ...]:
+        """The images of the index that the reference names; none where it names a single image."""
+        return children(self._top, self.reference) if is_index(self._top) else ()
+
     def config(self) -> BytesContent:
         """The image's config, verified. Raises PlatformMissing if it is another platform's."""
         return self._config
@@ -91,8 +104,12 @@ class RegistryBase:
             return self._blobs.fetch(descriptor, stream)
 
     @cached_property
+    def _top(self) -> BytesContent:
+        return self._get(self.resolved)
+
+    @cached_property
     def _manifest(self) -> BytesContent:
-        content = self._get(self.resolved)
+        content = self._top
         if is_index(content):
             chosen = choose(content, self.platform, self.reference)
             content = self._get(self.reference.at(chosen.digest))

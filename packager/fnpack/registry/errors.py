@@ -137,7 +137,7 @@ class PlatformMissing(RegistryError):  # noqa: N818 - says what is wrong
     def __init__(self, reference: str, platform: str, platforms: Sequence[str]) -> None:
         super().__init__(
             f"`{reference}` has no image for {platform}; it has {', '.join(platforms) or 'none at all'}",
-            hint="Choose one of these with --platform, or another --base-image.",
+            hint="Choose one of these with --platform, or another image.",
         )
         self.platforms = tuple(platforms)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from fnpack.oci.content import EMPTY, INDEX, MANIFEST, BytesContent, Content, Descriptor, Layer
+from fnpack.oci.artifacts import EMPTY_CONFIG, artifact_manifest
+from fnpack.oci.content import INDEX, BytesContent, Content, Descriptor, Layer
 from fnpack.progress import Progress, ignore
 from fnpack.registry.challenges import scope
 from fnpack.registry.client import Registries, path_of
-from fnpack.registry.errors import ImageNotFound
-from fnpack.registry.manifests import Child, children, get_manifest, parsed, put_manifest
+from fnpack.registry.manifests import Child, children, parsed, put_manifest
+from fnpack.registry.memory import PushedBlobs
 from fnpack.registry.push import PushResult, push_image
 from fnpack.registry.reference import Reference
 
@@ -29,31 +30,26 @@ def attach(
 ) -> PushResult:
     """Push an artifact that refers to the manifest `described` in the repository of `subject`.
 
-    In a registry that keeps no list of referrers the tag `sha256-<hex>` is one, as OCI's specification has it.
+    In a registry that keeps no list of referrers the tag `sha256-<hex>` is one, as OCI's specification has it. What
+    this machine attached there within a day is not sent again; the registry's loss of a blob makes it forget that.
     """
-    empty = BytesContent.of(b"{}", EMPTY)
-    extra = {"annotations": dict(sorted(annotations.items()))} if annotations else {}
-    body = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "artifactType": artifact_type,
-        "config": empty.descriptor.to_json(),
-        "layers": [content.descriptor.to_json()],
-        "subject": described.to_json(),
-        **extra,
-    }
-    manifest = BytesContent.of(_json(body), MANIFEST)
+    manifest = artifact_manifest(described, content, artifact_type, annotations)
+    digest, pushed = manifest.descriptor.digest, PushedBlobs(registries.memory, subject.name)
+    if digest in pushed.known():
+        return PushResult(subject.at(digest), manifest.descriptor, known=2)
     result = push_image(
-        Reference(subject.registry, subject.repository, digest=manifest.descriptor.digest),
+        Reference(subject.registry, subject.repository, digest=digest),
         manifest=manifest,
-        config=empty,
+        config=EMPTY_CONFIG,
         layers=[Layer(content, content.descriptor.digest, artifact_type)],
         registries=registries,
         progress=progress,
     )
     if not result.lists_referrers:
+        extra = {"annotations": dict(sorted(annotations.items()))} if annotations else {}
         entry = {**manifest.descriptor.to_json(), "artifactType": artifact_type, **extra}
         _add_to_list(registries, _list_of(subject, described.digest), entry)
+    pushed.remember([digest])
     return result
 
 
@@ -61,21 +57,9 @@ def referrers(
     subject: Reference, digest: str, *, registries: Registries, artifact_type: str | None = None
 ) -> tuple[Child, ...]:
     """The manifests that refer to a digest, of one type or of all."""
-    registry, repository = registries.of(subject), subject.repository
-    response = registry.request(
-        "GET",
-        path_of(repository, "referrers", digest),
-        repository=repository,
-        scopes=scope(repository, "pull"),
-        expect=(200, 404),
-        headers={"Accept": INDEX},
-    )
-    if response.status == 200:
-        listed: BytesContent | None = BytesContent.of(response.read(_LARGEST_LIST_BYTES), INDEX)
-        response.close()
-    else:
-        response.text()
-        listed = _get_list(registries, _list_of(subject, digest))
+    listed = _get_index(registries, subject, "referrers", digest)
+    if listed is None:
+        listed = _get_index(registries, subject, "manifests", _list_of(subject, digest).identifier)
     found = children(listed, subject) if listed is not None else ()
     return tuple(one for one in found if artifact_type in (None, one.artifact_type))
 
@@ -84,16 +68,27 @@ def _list_of(subject: Reference, digest: str) -> Reference:
     return subject.tagged(digest.replace(":", "-"))
 
 
-def _get_list(registries: Registries, place: Reference) -> BytesContent | None:
-    try:
-        return get_manifest(registries, place)
-    except ImageNotFound:
+def _get_index(registries: Registries, subject: Reference, kind: str, name: str) -> BytesContent | None:
+    """An index that need not be there; with one request, since that it is missing is nothing to give advice on."""
+    response = registries.of(subject).request(
+        "GET",
+        path_of(subject.repository, kind, name),
+        repository=subject.repository,
+        scopes=scope(subject.repository, "pull"),
+        expect=(200, 404),
+        headers={"Accept": INDEX},
+    )
+    if response.status != 200:
+        response.text()
         return None
+    listed = BytesContent.of(response.read(_LARGEST_LIST_BYTES), INDEX)
+    response.close()
+    return listed
 
 
 def _add_to_list(registries: Registries, place: Reference, entry: Mapping[str, object]) -> None:
     """Put the entry on the list that a tag holds, unless it is there."""
-    listed = _get_list(registries, place)
+    listed = _get_index(registries, place, "manifests", place.identifier)
     known = parsed(listed.data, place).get("manifests") if listed is not None else None
     entries = [one for one in known if isinstance(one, Mapping)] if isinstance(known, list) else []
     if any(one.get("digest") == entry["digest"] for one in entries):

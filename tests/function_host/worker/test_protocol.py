@@ -1,5 +1,6 @@
 import contextlib
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -41,3 +42,21 @@ def test_garbage_is_refused_or_waits_for_more(garbage):
 def test_absurd_size_is_refused_at_once():
     with pytest.raises(ProtocolError, match="announces"):
         list(Decoder().feed(b"\x01" + b"\x00" * 8 + b"\xff" * 12))
+
+
+def test_large_payload_is_kept_once_while_its_frame_is_handled():
+    size, chunk = 32 << 20, 1 << 18
+    small = b"".join(encode(Kind.INVOKE, 2, {"a": 1}, b"next"))
+    stream = b"".join(encode(Kind.INVOKE, 1, {}, bytes(size))) + small
+    decoder = Decoder()
+    tracemalloc.start()
+    try:
+        handled = [
+            (frame.id, len(frame.payload), tracemalloc.get_traced_memory()[0])
+            for start in range(0, len(stream), chunk)
+            for frame in decoder.feed(stream[start : start + chunk])
+        ]
+    finally:
+        tracemalloc.stop()
+    assert [one[:2] for one in handled] == [(1, size), (2, 4)]
+    assert handled[0][2] < 1.2 * size

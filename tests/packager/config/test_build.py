@@ -217,6 +217,22 @@ def test_each_trigger_is_completed_from_its_options(app: Path) -> None:
     )
 
 
+def test_sbom_is_attached_or_not_or_written_too(app: Path) -> None:
+    def sbom(**flags: Value) -> tuple[bool | None, Path | None]:
+        found = build(app, **flags)
+        return found.attach_sbom, found.sbom_file
+
+    assert sbom() == (None, None)
+    assert sbom(sbom="attach") == (True, None)
+    assert sbom(sbom="none") == sbom(sbom="none", builder="docker") == (False, None)
+    assert sbom(sbom="out/app.json") == (None, app / "out" / "app.json")
+    assert sbom(sbom="./attach") == (None, app / "attach")
+    assert faults(app, sbom="atach") == [
+        "--sbom: `atach` is neither `attach` nor `none`; write `./atach` for a file"
+    ]
+    assert "the builder `docker` writes no SBOM" in faults(app, sbom="a.json", builder="docker")[0]
+
+
 def test_blob_trigger_has_default_paths_and_connection(app: Path) -> None:
     expected = BlobTrigger("input/{blobname}.json", "output/{blobname}_out.json", "TriggerConnectionString")
     assert build(app, trigger=("blob",)).app.triggers == (expected,)

@@ -36,6 +36,7 @@ python_version = "3.11"
 tag = "x:1"
 builder = "oci"
 output = "engine"
+sbom = "none"
 insecure_registry = ["registry.example"]
 push = true
 identity = true

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 import zipfile
@@ -52,6 +53,7 @@ def context(
         python_version="3.11",
         platform="linux/amd64",
         identity=identity,
+        functions=app.functions,
     )
 
 
@@ -166,9 +168,25 @@ def test_host_locks_have_hashes_and_name_no_index(lock: str) -> None:
 
 def test_labels_say_which_model_and_script_are_inside(script: Path) -> None:
     labels = context(script).labels
-    model = hashlib.sha256(f"{hashlib.sha256(b'model').hexdigest()}  model.pkl\n".encode()).hexdigest()
-    assert labels["io.fnpack.models.sha256"] == f"m:1={model}"
+    (model,) = json.loads(labels["io.fnpack.models"])
+    assert model == {
+        "name": "m", "version": "1", "sha256": hashlib.sha256(b"model").hexdigest(), "size_bytes": 5, "files": 1,
+        "file": "model.pkl",
+    }  # fmt: skip
     assert labels["io.fnpack.entry-script.sha256"] == hashlib.sha256(script.read_bytes()).hexdigest()
+
+
+def test_labels_say_how_the_app_is_reached_and_what_runs_it(script: Path) -> None:
+    built = context(script)
+    labels = built.labels
+    assert json.loads(labels["io.fnpack.functions"]) == [
+        {
+            "name": "score-blob", "trigger": "blob", "where": "input/{name} -> output/{name}",
+            "settings": ["TriggerConnectionString"],
+        }
+    ]  # fmt: skip
+    assert (labels["io.fnpack.host"], labels["io.fnpack.python"]) == ("fnpack", "3.11")
+    assert 'io.fnpack.functions="[{\\"name\\":' in built.dockerfile
 
 
 def test_folder_of_somebody_else_is_refused(script: Path) -> None:

@@ -71,6 +71,14 @@ def test_config_adds_to_the_bases() -> None:
     assert [one["mediaType"] for one in manifest["layers"]] == [LAYER_GZIP, LAYER]
 
 
+def test_base_without_a_search_path_gets_one() -> None:
+    bare = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}
+    image = build(bare, [], [], SETTINGS, created="1970-01-01T00:00:00Z", annotations={})
+    path, *others = json.loads(image.config.data)["config"]["Env"]
+    assert path == "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    assert others == ["LANG=C.UTF-8", "NEW=1"]
+
+
 def test_base_layers_of_docker_get_the_names_of_oci() -> None:
     plain = layer({"a": b"1"}, is_gzip=True)
     found = plain.descriptor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -33,7 +34,7 @@ def large(tmp_path: Path, small_limit) -> Path:
 def test_large_file_is_a_layer_of_its_own(cache, large, tmp_path) -> None:
     note = tmp_path / "notes.json"
     note.write_text("{}")
-    layers = model_layers({PLACE: large, f"{PLACE}.json": note}, "model m:1", cache)
+    layers = model_layers({PLACE: large, f"{PLACE}.json": note}, "model m:1", cache).layers
     assert [layer.title for layer in layers] == ["model m:1", "model m:1 model.bin"]
     assert entries(layers[0])[f"{PLACE}.json"][2] == b"{}"
     found = entries(layers[1])
@@ -44,7 +45,7 @@ def test_large_file_is_a_layer_of_its_own(cache, large, tmp_path) -> None:
 
 @pytest.mark.parametrize("offset", [0, 1, 512, 3000, 60_000, 125_000, -1])
 def test_reading_may_begin_anywhere(cache, large, offset) -> None:
-    (layer,) = model_layers({PLACE: large}, "m", cache)
+    (layer,) = model_layers({PLACE: large}, "m", cache).layers
     with layer.content.open() as stream:
         whole = stream.read()
     start = offset if offset >= 0 else len(whole) - 1
@@ -53,31 +54,42 @@ def test_reading_may_begin_anywhere(cache, large, offset) -> None:
 
 
 def test_unchanged_model_is_not_read(cache, large, monkeypatch) -> None:
-    (first,) = model_layers({PLACE: large}, "m", cache)
+    (first,) = model_layers({PLACE: large}, "m", cache).layers
     monkeypatch.setattr(module, "chunks", lambda *_: pytest.fail("the model is read"))
-    (second,) = model_layers({PLACE: large}, "m", cache)
+    (second,) = model_layers({PLACE: large}, "m", cache).layers
     assert first.descriptor == second.descriptor
 
 
+def test_digests_of_the_files_are_those_that_sha256sum_prints(cache, large, tmp_path) -> None:
+    note = tmp_path / "notes.json"
+    note.write_text("{}")
+    for _ in range(2):  # made, and remembered
+        found = model_layers({PLACE: large, f"{PLACE}.json": note}, "m", cache)
+        assert [(one.path, one.sha256, one.size_bytes) for one in found.files] == [
+            (PLACE, hashlib.sha256(large.read_bytes()).hexdigest(), 123_457),
+            (f"{PLACE}.json", hashlib.sha256(b"{}").hexdigest(), 2),
+        ]
+
+
 def test_changed_model_is_another_layer(cache, large) -> None:
-    (first,) = model_layers({PLACE: large}, "m", cache)
+    (first,) = model_layers({PLACE: large}, "m", cache).layers
     large.write_bytes(os.urandom(123_457))
-    (second,) = model_layers({PLACE: large}, "m", cache)
+    (second,) = model_layers({PLACE: large}, "m", cache).layers
     assert first.descriptor.digest != second.descriptor.digest
 
 
 def test_digest_of_a_file_written_just_now_is_not_trusted_later(cache, large) -> None:
     large.write_bytes(b"a" * 50_000)
     status = large.stat()
-    (first,) = model_layers({PLACE: large}, "m", cache)
+    (first,) = model_layers({PLACE: large}, "m", cache).layers
     large.write_bytes(b"b" * 50_000)
     os.utime(large, ns=(status.st_atime_ns, status.st_mtime_ns))
-    (second,) = model_layers({PLACE: large}, "m", cache)
+    (second,) = model_layers({PLACE: large}, "m", cache).layers
     assert first.descriptor.digest != second.descriptor.digest
 
 
 def test_model_that_changes_during_the_build_is_refused(cache, large) -> None:
-    (layer,) = model_layers({PLACE: large}, "m", cache)
+    (layer,) = model_layers({PLACE: large}, "m", cache).layers
     large.write_bytes(b"other")
     with pytest.raises(UnsafeContent, match="changed while"):
         layer.content.open()

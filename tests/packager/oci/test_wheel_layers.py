@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import shutil
+import subprocess
 import sys
 import zipfile
+from itertools import filterfalse
 from pathlib import Path
 
 import pytest
@@ -21,13 +26,23 @@ from fnpack.oci.recipes import layer_of
 from fnpack.oci.wheel_layers import WheelRecipe, overwritten, wheel_recipes
 
 SITE = "home/site/wwwroot/.python_packages/lib/site-packages"
+# With commands, scripts, data and compiled parts among them.
+A_FEW = ("click", "httptools", "joblib", "threadpoolctl", "tqdm", "numpy")
+MOST_USED = (
+    "accelerate", "aiohttp", "azure-storage-blob", "catboost", "cffi", "cryptography", "fastapi", "huggingface-hub",
+    "jinja2", "joblib", "keras", "lightgbm", "matplotlib", "networkx", "nltk", "numba", "onnx", "onnxruntime",
+    "opencv-python-headless", "pandas", "pillow", "polars", "protobuf", "psutil", "pyarrow", "pydantic", "requests",
+    "safetensors", "scikit-image", "scikit-learn", "scipy", "sentencepiece", "shap", "spacy", "statsmodels", "sympy",
+    "tensorflow-cpu", "tokenizers", "transformers", "xgboost",
+)  # fmt: skip
+EVERYTHING = os.environ.get("FNPACK_TEST_WHEELS") == "all"
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def installed(file, folder: Path) -> dict[str, bytes]:
     """What the reference puts into site-packages."""
-    places = {name: str(folder / name) for name in ("headers", "scripts")}
     site = str(folder / "site")
+    places = {"headers": str(folder / "headers"), "scripts": f"{site}/bin"}
     destination = SchemeDictionaryDestination(
         {"purelib": site, "platlib": site, "data": site, **places},
         interpreter=sys.executable,
@@ -37,23 +52,36 @@ def installed(file, folder: Path) -> dict[str, bytes]:
         install(ReferenceWheel(archive), destination, {})
     root = folder / "site"
     return {
-        path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()
+        path.relative_to(root).as_posix(): short(path.name, path.read_bytes())
+        for path in root.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
     }
+
+
+def short(path: str, content: bytes) -> bytes:
+    """A large file's digest stands for it: forty packages are larger than the memory."""
+    is_whole = len(content) < 1 << 20 or path.endswith("RECORD")
+    return content if is_whole else hashlib.sha256(content).digest()
 
 
 def laid_out(layer) -> dict[str, bytes]:
     return {
-        path.removeprefix(f"{SITE}/"): content
+        path.removeprefix(f"{SITE}/"): short(path, content)
         for path, (kind, _, content) in entries(layer).items()
         if kind == "file" and "__pycache__" not in path
     }
 
 
+def is_command(content: bytes) -> bool:
+    return content.startswith(b"#!/usr/bin/env python3\n")
+
+
 def assert_same(ours: dict[str, bytes], reference: dict[str, bytes]) -> None:
     is_record = lambda path: path.endswith(".dist-info/RECORD")  # noqa: E731 - used in two comprehensions
-    assert {p: c for p, c in ours.items() if not is_record(p)} == {
-        p: c for p, c in reference.items() if not is_record(p)
-    }
+    assert set(ours) == set(reference)
+    for path in filterfalse(is_record, reference):
+        if not is_command(ours[path]):  # which finds its packages another way
+            assert ours[path] == reference[path], path
     for path in filter(is_record, reference):
         in_record = {line.split(",")[0] for line in ours[path].decode().splitlines()}
         assert {p for p in ours if p.split("/")[0].rpartition(".dist-info")[0]} <= in_record
@@ -85,14 +113,53 @@ def test_wheel_with_every_kind_of_content(cache, make_wheel, tmp_path) -> None:
     assert f"mine/__pycache__/__init__.{tag}.pyc,," in found[f"{SITE}/mine-1.0.dist-info/RECORD"][2].decode()
 
 
+def test_commands_find_their_package_and_the_images_python(cache, make_wheel, tmp_path) -> None:
+    files = {
+        "mine/__init__.py": b"def main():\n    print('hello')\n    return 3\n",
+        "mine-1.0.data/scripts/tool": b"#!python\nprint('tool')\n",
+        "mine-1.0.data/scripts/shell": b"#!/bin/sh\necho shell\n",
+        "mine-1.0.dist-info/entry_points.txt": b"[console_scripts]\nmine = mine:main\n",
+    }
+    layer = layer_of(WheelRecipe((make_wheel("mine", files),), SITE, VERSION), cache)
+    said = []
+    for path, (kind, mode, content) in entries(layer).items():
+        if kind == "file":
+            file = tmp_path / "root" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+            file.chmod(mode)
+    for name in ("mine", "tool", "shell"):
+        command = [tmp_path / "root" / SITE / "bin" / name]
+        done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
+        said.append((done.stdout, done.returncode))
+    assert said == [("hello\n", 3), ("tool\n", 0), ("shell\n", 0)]
+    slim = layer_of(WheelRecipe((make_wheel("mine", files),), SITE, VERSION, is_slim=True), cache)
+    assert not any("/bin/" in path for path in entries(slim))
+
+
+@pytest.mark.parametrize(
+    "text", ["[console_scripts]\n../x = a:b\n", "[console_scripts]\nx = a:b; import os\n", "x\n"]
+)
+def test_command_that_cannot_be_written_is_refused(cache, make_wheel, text) -> None:
+    wheel = make_wheel("mine", {"mine.py": b"", "mine-1.0.dist-info/entry_points.txt": text.encode()})
+    with pytest.raises(UnsafeContent, match="entry points that cannot be read"):
+        layer_of(WheelRecipe((wheel,), SITE, VERSION), cache)
+
+
+@pytest.mark.filterwarnings("ignore:Skip installing .*__pycache__:RuntimeWarning")
+@pytest.mark.timeout(3000 if EVERYTHING else 180)
 def test_real_wheels_are_installed_as_the_reference_does(cache, tmp_path) -> None:
-    """Pure and compiled ones from the package index."""
+    """FNPACK_TEST_WHEELS=all does so with the forty most used in machine learning."""
     target = Target("linux/amd64", VERSION)
-    asked = Requirements(("joblib==1.6.0", "threadpoolctl==3.8.0", "httptools==0.9.0"), "the test")
-    found = resolve(asked, [target], project=tmp_path)
-    for wheel in wheels(found, target):
+    for name in MOST_USED if EVERYTHING else A_FEW:
+        folder = tmp_path / name
+        folder.mkdir()
+        found = resolve(Requirements((name,), "the test"), [target], project=folder)
+        (wheel,) = wheels(found, target, only=[name])
         layer = layer_of(WheelRecipe((wheel,), SITE, VERSION), cache)
-        assert_same(laid_out(layer), installed(wheel, tmp_path / wheel.name))
+        assert_same(laid_out(layer), installed(wheel, folder))
+        shutil.rmtree(folder)
+        shutil.rmtree(cache.folder)
 
 
 def test_same_wheels_give_the_same_layer_in_any_cache(cache, make_wheel, tmp_path) -> None:

@@ -215,6 +215,26 @@ def test_a_registry_with_a_list_of_referrers_gets_no_tag_for_it(
         assert list_tags(client, target) == ("1",)
 
 
+def test_what_was_attached_is_not_sent_again_and_its_list_is_asked_for_once(
+    proxy: FaultProxy, settings: Settings
+) -> None:
+    target, kind = reference(proxy.address), "application/vnd.cyclonedx+json"
+    with Registries(settings()) as client:
+        pushed = push_image(target, **image(layer(b"x")).parts, registries=client)
+        proxy.requests.clear()
+        first = attach(target, pushed.manifest, BytesContent.of(b"{ }", kind), kind, registries=client)
+        assert proxy.methods("/manifests/") == ["PUT", "GET", "PUT"]
+        assert not proxy.methods("/tags/")
+    proxy.requests.clear()
+    with Registries(settings()) as client:
+        again = attach(target, pushed.manifest, BytesContent.of(b"{ }", kind), kind, registries=client)
+        other = image(layer(b"y"))
+        assert (again.digest, proxy.requests) == (first.digest, [])
+        pushed = push_image(target, **other.parts, registries=client)
+        again = attach(target, pushed.manifest, BytesContent.of(b"{ }", kind), kind, registries=client)
+    assert (again.known, again.sent_bytes) == (2, 0), "the document is there already"
+
+
 def test_a_missing_image_is_told_with_what_is_near(registry: str, registries: Registries) -> None:
     target = reference(registry, tag="2024.1")
     with pytest.raises(ImageNotFound, match="no repository") as caught:
