@@ -24,7 +24,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 MAKE = re.compile(r"(?:^|`)(?:\.?/?)make ([a-z-]+)", re.MULTILINE)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(fnpack [^`]+)`")
-CALL = re.compile(r"(?<![\w/.'-])fnpack((?:[ \t]+(?!&&|\||;)(?:'[^']*'|\"[^\"]*\"|[^\s'\")|;&`]+))*)")
+CALL = re.compile(r"(?<![\w/.'-])fnpack((?:[ \t]+(?!&&|\||;|>)(?:'[^']*'|\"[^\"]*\"|[^\s'\")|;&`]+))*)")
 
 
 @pytest.fixture(scope="module")

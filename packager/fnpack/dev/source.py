@@ -84,7 +84,8 @@ class ProjectSource:
         raw = merge(read_project(self._folder), os.environ, {}, cwd=Path.cwd())
         spec = complete(discover(replace(raw, cwd=self._folder), self._folder)).app
         self._models = tuple(model.path.resolve() for model in spec.models)
-        used = (spec.source_directory or spec.entry_script, *self._models)
+        own = () if spec.built_in else (spec.source_directory or spec.entry_script,)
+        used = (*own, *self._models)
         self._beside = tuple(path for path in used if not path.resolve().is_relative_to(self._folder))
         return write_app(spec, self._target, lock_text="", place=link_or_copy_file).path
 

@@ -25,9 +25,11 @@ _TYPES = {
     12: "uint32",
     13: "uint64",
 }
-# The first onnxruntime that implements an opset, as its compatibility table has it.
-_RUNTIMES = ((24, "1.24"), (23, "1.23"), (22, "1.20"), (21, "1.18"), (20, "1.17"), (19, "1.15"), (18, "1.14"))
+# The first opset that a release of onnxruntime is needed for.
+_RUNTIMES = ((24, "1.24"), (23, "1.23"), (22, "1.21"), (21, "1.18"), (20, "1.17"), (19, "1.15"), (18, "1.14"))
 _FIRST_RUNTIME = "1.13"
+_MODEL_FIELDS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26})
+_MOST_FIELDS = 100_000
 
 
 def matches(path: Path) -> bool:
@@ -35,12 +37,16 @@ def matches(path: Path) -> bool:
     start = start_of(path)
     if len(start) < 8 or start[0] != 0x08 or not 3 <= start[1] <= 30:
         return False
+    seen: set[int] = set()
     try:
         with path.open("rb") as file:
-            numbers = {number for number, _ in message_of(file).fields()}
+            for count, (number, _) in enumerate(message_of(file).fields()):
+                if number not in _MODEL_FIELDS or count > _MOST_FIELDS:
+                    return False
+                seen.add(number)
     except WireError:
         return path.suffix == ".onnx"
-    return {1, 7, 8} <= numbers <= {1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}
+    return {1, 7, 8} <= seen
 
 
 def find(path: Path) -> Found:

@@ -56,8 +56,7 @@ def find(path: Path) -> Found:
     if foreign:
         raise NoCodeError(
             f"`{path.name}` holds {', '.join(f'`{name}`' for name in foreign[:3])}, which skops trusts only if told to",
-            hint="`fnpack model script` prints the built-in script; name the classes there in TRUSTED, "
-            "and give it with --entry-script",
+            hint="give an entry script that names them: `skops.io.load(path, trusted=[...])`",
         )
     version = _value(nodes, "_sklearn_version")
     features = _value(nodes, "n_features_in_")

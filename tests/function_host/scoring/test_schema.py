@@ -242,6 +242,7 @@ def test_input_schema_of_a_function_and_its_versions():
     assert schema.is_schema_decorated(mine)
     expected, got = real_util.get_input_schema(theirs), schema.get_input_schema(mine)
     expected["properties"]["mixed"]["items"] = {}  # the library takes the last one's
+    assert expected["example"].pop("free") == ""  # nothing is known that would be right for it
     assert without_sizes(got) == expected
     assert schema.get_output_schema(mine) == real_util.get_output_schema(theirs)
     assert schema.get_supported_versions(mine) == ["3.0", "3.1"]

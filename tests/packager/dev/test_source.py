@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import trained_models as trained
 
 from fnpack.dev.errors import DevError
 from fnpack.dev.source import AppSource, ProjectSource, source_of
@@ -47,3 +48,12 @@ def test_project_is_built_where_it_was_told_and_its_models_are_watched(tmp_path:
     assert source.matters(beside / "model.bin")
     assert source.matters(project / "fnpack.toml")
     assert not source.matters(project / "notes.md")
+
+
+def test_project_of_a_model_alone_is_built_and_its_script_is_not_watched(tmp_path: Path) -> None:
+    trained.lightgbm_file(tmp_path)
+    (tmp_path / "fnpack.toml").write_text('model = ["model.txt"]\n')
+    source = source_of(tmp_path, tmp_path / "state" / "app")
+    assert "lightgbm.Booster" in (source.prepare() / "score.py").read_text()
+    assert set(source.watched) == {tmp_path}
+    assert source.matters(tmp_path / "model.txt")
