@@ -14,7 +14,8 @@ from fnpack.spec import Environment, ModelSource
 
 # Packages of which one does what the others do.
 _SAME = (
-    frozenset({"xgboost", "xgboost-cpu"}),
+    frozenset({"xgboost", "xgboost-cpu", "py-xgboost"}),
+    frozenset({"torch", "pytorch"}),
     frozenset({"tensorflow", "tensorflow-cpu"}),
     frozenset({"onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"}),
     frozenset({"mlflow", "mlflow-skinny"}),

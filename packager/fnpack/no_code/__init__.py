@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import struct
+import zipfile
+import zlib
 from pathlib import Path
 from types import ModuleType
 
 from fnpack.no_code.found import Found, NoCodeError
 
+# What readers of zips, numbers and texts raise for bytes that a stranger has changed.
+_DAMAGED = (
+    ValueError,
+    RuntimeError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
 __all__ = ["FORMATS", "Found", "NoCodeError", "find", "find_in"]
 
 # What is served, and the module that knows it: `matches(path)` by the file's bytes, then `find(path)`.
@@ -33,6 +46,10 @@ def find(path: Path) -> tuple[Found, str]:
         return _find(path)
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise NoCodeError(f"`{path}` cannot be read: {error.strerror}", hint="check the path") from error
+    except _DAMAGED as error:
+        raise NoCodeError(
+            f"`{path.name}` cannot be read: {error}", hint="is it whole? Save the model again"
+        ) from error
 
 
 def find_in(path: Path) -> ModuleType | None:

@@ -20,7 +20,7 @@ def find(path: Path) -> Found:
     """Form, number and names of the features. Raises NoCodeError for columns that were categories of pandas."""
     header = _header(path)
     form, last = header.get("version", ""), header.get("max_feature_idx", "")
-    if not last.isdecimal():
+    if not re.fullmatch(r"\d{1,9}", last):
         raise NoCodeError(f"`{path.name}` does not say how many features it has", hint="save the model again")
     with path.open("rb") as file:
         file.seek(max(0, file.seek(0, 2) - _TAIL))

@@ -20,6 +20,7 @@ _VERSION = re.compile(rb'"version"\s*:\s*\[\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*\]
 _FEATURES = re.compile(rb'"num_feature"\s*:\s*"(\d+)"')
 _OBJECTIVE = re.compile(rb'"objective"\s*:\s*\{[^{}]*?"name"\s*:\s*"([^"]+)"')
 _NAMES = re.compile(rb'"feature_names"\s*:\s*(\[[^\[\]]{0,1000000}\])')
+_LONGEST_TEXT = 256 << 20
 _LONGEST = 1 << 20  # of what the expressions match
 
 
@@ -146,9 +147,13 @@ def _array(file: BinaryIO, depth: int) -> list[object]:
     if mark == b"$":
         kind, mark = file.read(1), file.read(1)
     if mark == b"#":
-        count = int(cast("int", _value(file, file.read(1), depth + 1)))
+        count = _value(file, file.read(1), depth + 1)
+        if not isinstance(count, int) or count < 0:
+            raise ValueError(f"a list without a count at byte {file.tell()}")
         if kind in _NUMBERS:
             file.seek(count * struct.calcsize(_NUMBERS[kind]), 1)  # weights and the like
+            return []
+        if kind in _CONSTANTS:
             return []
         return [_value(file, kind or file.read(1), depth + 1) for _ in range(count)]
     items = []
@@ -160,7 +165,7 @@ def _array(file: BinaryIO, depth: int) -> list[object]:
 
 def _text(file: BinaryIO, kind: bytes) -> str:
     size = _value(file, kind, 0)
-    if not isinstance(size, int) or size < 0:
+    if not isinstance(size, int) or not 0 <= size <= _LONGEST_TEXT:
         raise ValueError(f"a text without a size at byte {file.tell()}")
     return file.read(size).decode("utf-8")
 

@@ -70,7 +70,7 @@ def test_another_package_of_the_same_library_counts_as_named(tmp_path: Path) -> 
     model = ModelSource("m", tmp_path)
     own = with_packages(Environment(("xgboost==3.1.0",)), found, model)
     assert own.requirements == ("xgboost==3.1.0", "numpy")
-    conda = Environment(conda=CondaPackages(("py-xgboost=3.1", "numpy=2.2", "xgboost-cpu")))
+    conda = Environment(conda=CondaPackages(("py-xgboost=3.1", "numpy=2.2")))
     assert with_packages(conda, found, model).requirements == ()
 
 

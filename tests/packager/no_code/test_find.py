@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import pickle
 import struct
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -438,3 +441,37 @@ def test_any_bytes_are_a_message_or_refused(data: bytes) -> None:
                 _ = value.text
     except WireError:
         pass
+
+
+STARTS = (
+    b"", b"\x80\x04", b"\x78\x9c", b"\x1f\x8b\x08", b"PK\x03\x04", b"\x08\x0a\x12\x00",
+    b"tree\nversion=v4\nmax_feature_idx=",
+    b"{L\0\0\0\0\0\0\0\x07learner", b"{L\0\0\0\0\0\0\0\x07learner{L\0\0\0\0\0\0\0\x01a", b'{"learner":',
+)  # fmt: skip
+
+
+@given(st.sampled_from(STARTS), st.binary(max_size=300))
+def test_any_file_is_found_out_or_refused(start: bytes, data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.pkl"
+        path.write_bytes(start + data)
+        with suppress(NoCodeError):
+            find(path)
+
+
+@given(st.sampled_from(["skops", "onnx", "ubj"]), st.floats(0, 1), st.binary(min_size=1, max_size=30))
+def test_a_damaged_file_is_found_out_or_refused(kind: str, place: float, noise: bytes) -> None:
+    data = _whole(kind)
+    at = int(place * len(data))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"model.{kind}"
+        path.write_bytes(data[:at] + noise + data[at + len(noise) :])
+        with suppress(NoCodeError):
+            find(path)
+
+
+@functools.cache
+def _whole(kind: str) -> bytes:
+    makers = {"skops": trained.skops_file, "onnx": trained.onnx_file, "ubj": trained.xgboost_file}
+    with tempfile.TemporaryDirectory() as folder:
+        return makers[kind](Path(folder)).read_bytes()
