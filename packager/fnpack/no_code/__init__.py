@@ -44,7 +44,7 @@ def find(path: Path) -> tuple[Found, str]:
     """
     try:
         return _find(path)
-    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+    except OSError as error:
         raise NoCodeError(f"`{path}` cannot be read: {error.strerror}", hint="check the path") from error
     except _DAMAGED as error:
         raise NoCodeError(
