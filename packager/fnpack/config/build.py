@@ -25,6 +25,7 @@ from fnpack.spec import AppSpec, Environment, LockMode
 HOSTS = ("fnpack", "azure-functions")
 PLATFORMS = ("linux/amd64", "linux/arm64")
 BUILDERS = ("oci", "docker")
+CHECK_TIMEOUT_S = 600.0  # init() may load a large model
 OUTPUTS = ("registry", "engine", "oci-layout", "docker-archive")
 LOCAL_BASES = ("oci-layout:", "docker-archive:")
 PYTHON_VERSIONS = {
@@ -41,7 +42,8 @@ class BuildSettings:
     With `identity` the host in the image can sign in without a connection string. `project` is the folder that keeps
     the lock file; None for the entry script's. `lock_mode` says what becomes of it: `upgrade` takes new versions, with
     `locked` it is not to be changed. `platforms` are all that are asked for, `platform` is the first. `output` is
-    `registry`, `engine`, `oci-layout[:PATH]` or `docker-archive[:PATH]`.
+    `registry`, `engine`, `oci-layout[:PATH]` or `docker-archive[:PATH]`. With `check` the app is tried before its image
+    goes anywhere, with the input `sample` if there is one.
     """
 
     app: AppSpec
@@ -58,6 +60,9 @@ class BuildSettings:
     builder: str = "oci"
     output: str | None = None
     insecure_registries: tuple[str, ...] = ()
+    check: bool = True
+    sample: Path | None = None
+    check_timeout_s: float = CHECK_TIMEOUT_S
 
 
 class _Given(NamedTuple):
@@ -89,6 +94,7 @@ def complete(raw: RawSettings, finder: ModelFinder | None = None) -> BuildSettin
     if push and tag is None:
         problems.add("--push", "there is no name to push to", "give `--tag registry.example.com/name:tag`")
     builder, output = _builder(raw, push, platforms, problems), _output(raw, push, problems)
+    check, sample, check_timeout_s = _check(raw, problems)
     problems.check()
     if script is None:  # cannot be: a missing script is a problem
         raise AssertionError("no entry script, and no problem noted")
@@ -107,6 +113,9 @@ def complete(raw: RawSettings, finder: ModelFinder | None = None) -> BuildSettin
         builder=builder,
         output=output,
         insecure_registries=_texts(raw, "insecure_registry"),
+        check=check,
+        sample=sample,
+        check_timeout_s=check_timeout_s,
     )
 
 
@@ -219,6 +228,32 @@ def _output(raw: RawSettings, push: bool, problems: Problems) -> str | None:
         what, suggestion = "there is no name to push to", "give `--tag registry.example.com/name:tag`"
         problems.add(given.source, what, suggestion)
     return given.value
+
+
+def _check(raw: RawSettings, problems: Problems) -> tuple[bool, Path | None, float]:
+    """Whether to check, with which sample, and for how long at most (seconds)."""
+    is_on = raw.get("check") is None or _switch(raw, "check")
+    setting, sample = raw.get("sample"), None
+    if setting is not None and isinstance(setting.value, str):
+        sample = absolute(setting.folder, setting.value)
+        if not sample.is_file():
+            what = "is a folder" if sample.is_dir() else "does not exist"
+            problems.add(
+                setting.source, f"the sample {label(sample)} {what}", "give a file with an input of run()"
+            )
+        elif not is_on:
+            problems.add(
+                setting.source, "a sample is for the check, which is off", "leave one of the two out"
+            )
+    given, timeout_s = _given(raw, "check_timeout"), CHECK_TIMEOUT_S
+    if given is not None:
+        try:
+            timeout_s = float(given.value)
+        except ValueError:
+            timeout_s = 0
+        if not 0 < timeout_s < float("inf"):
+            problems.add(given.source, f"`{given.value}` is no number of seconds", "write 600")
+    return is_on, sample, timeout_s
 
 
 def _texts(raw: RawSettings, option: str) -> tuple[str, ...]:

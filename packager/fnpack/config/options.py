@@ -63,6 +63,9 @@ OPTIONS: dict[str, Option] = {
         Option("builder"),
         Option("output"),
         Option("insecure_registry", "list"),
+        Option("check", "switch"),
+        Option("sample"),
+        Option("check_timeout"),
         Option("identity", "switch"),
         Option("push", "switch"),
     )

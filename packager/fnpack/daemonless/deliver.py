@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Literal
 from fnpack.build import default_tag, step
 from fnpack.config.build import BuildSettings
 from fnpack.oci.image import Image
-from fnpack.progress import Progress
+from fnpack.progress import Progress, in_phase
 from fnpack.registry.settings import RegistrySettings
 
 if TYPE_CHECKING:
+    from fnpack.check import Check
     from fnpack.daemonless.parts import Parts
     from fnpack.registry import Registries
 
@@ -74,11 +75,33 @@ def deliver(  # noqa: PLR0917 - the last step of a build, called once
     tag: str,
     registries: Registries,
     progress: Progress,
+    check: Check,
 ) -> str:
-    """Put the images where they shall be; returns what names them there."""
+    """Put the images where they shall be, once `check` has passed; returns what names them there.
+
+    Blobs go to a registry meanwhile: without a manifest nobody sees them.
+    """
+    if destination.kind != "registry":
+        check.wait()
+    check.stop_if_failed()
+    with in_phase(progress, "push" if destination.kind == "registry" else "write") as told:
+        return _delivered(images, parts, destination, tag, registries, told, check)
+
+
+def _delivered(  # noqa: PLR0917 - as above
+    images: Sequence[Image],
+    parts: Sequence[Parts],
+    destination: Destination,
+    tag: str,
+    registries: Registries,
+    progress: Progress,
+    check: Check,
+) -> str:
     match destination.kind:
         case "registry":
-            return step(progress, f"push {tag}", lambda: _push(images, parts, tag, registries, progress))
+            return step(
+                progress, f"push {tag}", lambda: _push(images, parts, tag, registries, progress, check)
+            )
         case "oci-layout":
             from fnpack.oci.outputs import write_layout, write_layout_archive
 
@@ -97,15 +120,23 @@ def deliver(  # noqa: PLR0917 - the last step of a build, called once
             from fnpack.oci.outputs import load
 
             with Engine.connect() as engine:
-                return step(progress, f"load {tag}", lambda: load(images[0], tag, engine.client.api))
+                api = engine.client.api
+                if check.is_left_to_engine:
+                    from fnpack.check.container import ContainerCheck
+
+                    python, version = parts[0].conda_python or "python3", parts[0].target.python_version
+                    container = ContainerCheck(api, check.settings, progress, python, version)
+                    return container.load(images[0], tag, check)
+                return step(progress, f"load {tag}", lambda: load(images[0], tag, api))
 
 
-def _push(
+def _push(  # noqa: PLR0917 - as above
     images: Sequence[Image],
     parts: Sequence[Parts],
     tag: str,
     registries: Registries,
     progress: Progress,
+    check: Check,
 ) -> str:
     from fnpack.oci.image import index_of
     from fnpack.registry import Reference, push_image, push_index
@@ -115,13 +146,13 @@ def _push(
         image = images[0]
         result = push_image(
             target, manifest=image.manifest, config=image.config, layers=image.layers, registries=registries,
-            base=parts[0].base.registry, progress=progress,
+            base=parts[0].base.registry, progress=progress, ready=check.wait,
         )  # fmt: skip
         return f"{target.name}@{result.digest}"
     for image, part in zip(images, parts, strict=True):
         push_image(
             target.at(image.digest), manifest=image.manifest, config=image.config, layers=image.layers,
-            registries=registries, base=part.base.registry, progress=progress,
+            registries=registries, base=part.base.registry, progress=progress, ready=check.wait,
         )  # fmt: skip
     index = push_index(target, index_of(images, {}), registries=registries, progress=progress)
     return f"{target.name}@{index.digest}"

@@ -77,6 +77,11 @@ class Engine:
         request = BuildRequest(context, tags, platform, build_args or {}, network, secrets or {})
         return build(self.client.api, request, logins, progress)
 
+    def tag(self, image_id: str, tag: str) -> None:
+        """Give an image a name."""
+        repository, version = transfer.split_reference(tag)
+        self.client.api.tag(image_id, repository, version or "latest", force=True)
+
     def push(self, reference: str, logins: Sequence[RegistryLogin] = (), progress: Progress = ignore) -> str:
         """Push a tag; returns `registry/repository@sha256:...`. Raises `PushFailed` (FN414)."""
         api = self.client.api

@@ -1,0 +1,152 @@
+"""What came of a check: read from what the child said, and told with the script's own words."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fnpack_triggers.errors import FnpackError
+
+STEPS = {
+    "start": "its Python starts",
+    "import": "the entry script is imported",
+    "init": "init() runs",
+    "run": "run() gets the sample",
+}
+_SHOWN_LINES, _LINE_CHARACTERS = 20, 400
+_RESULT_CHARACTERS = 1000
+
+
+class CheckFailed(FnpackError):  # noqa: N818 - says what happened
+    """The image would not score: the script does not import, init() fails, or run() fails with the sample.
+
+    `step` is start, import, init or run; `output` is the end of what the script printed and logged.
+    """
+
+    code = "FN420"
+
+    def __init__(
+        self, step: str, reason: str, *, output: Sequence[str] = (), hint: str | None = None
+    ) -> None:
+        text = f"the app fails its check when {STEPS[step]}: {reason}"
+        printed = [f"  | {line}" for line in output]
+        super().__init__(
+            "\n".join([text, *(["  its output ends with", *printed] if printed else [])]), hint=hint
+        )
+        self.step, self.reason, self.output = step, reason, tuple(output)
+
+
+class CheckTooSlow(FnpackError):  # noqa: N818 - says what happened
+    """A check did not end in time. `step` is what it was at."""
+
+    code = "FN421"
+
+    def __init__(self, step: str, timeout_s: float, output: Sequence[str]) -> None:
+        lines = [f"  | {line}" for line in output]
+        super().__init__(
+            "\n".join([f"the app's check was at {step} after {timeout_s:g} s, and was ended", *lines]),
+            hint="give it longer with --check-timeout SECONDS, or build without a check: --no-check",
+        )
+        self.step = step
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """The exception that ended a check, as the child tells it."""
+
+    type: str
+    text: str
+    traceback: str
+    module: str | None = None  # of an ImportError
+    file: str | None = None  # of an OSError
+    is_adapters: bool = False
+    is_setting: bool = False
+
+    @property
+    def line(self) -> str:
+        """`ValueError: no such thing`."""
+        return self.text if self.is_adapters and self.text else f"{self.type}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What `run()` gave for the sample; `body` is its beginning."""
+
+    status: int
+    content_type: str
+    size_bytes: int
+    body: bytes = field(repr=False)
+    named: Mapping[str, int] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """The result for a person, in part where it is long."""
+        try:
+            text = self.body.decode("utf-8")
+        except UnicodeDecodeError:
+            text = f"{self.size_bytes} bytes of {self.content_type}"
+        more = self.size_bytes > len(self.body) or len(text) > _RESULT_CHARACTERS
+        others = "".join(f", output {name}: {size} bytes" for name, size in self.named.items())
+        return text[:_RESULT_CHARACTERS] + (f"... ({self.size_bytes} bytes)" if more else "") + others
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that a child told. `step` is the last one that it began, or `done`."""
+
+    step: str
+    error: Raised | None = None
+    result: Result | None = None
+
+
+def read_report(text: str) -> Report:
+    """The child's lines; what it left unfinished when it died does not count."""
+    report = Report("start")
+    for line in text.splitlines():
+        report = _read_line(line) or report
+    return report
+
+
+def _read_line(line: str) -> Report | None:
+    try:
+        facts = json.loads(line)
+        error, result = facts.get("error"), facts.get("result")
+        return Report(
+            str(facts["step"]), _raised(error) if error else None, _result(result) if result else None
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def last_lines(output: str) -> list[str]:
+    """The end of what was printed, in lines that a terminal can show."""
+    lines = [line.rstrip()[:_LINE_CHARACTERS] for line in output.splitlines() if line.strip()]
+    return lines[-_SHOWN_LINES:]
+
+
+def _raised(facts: Mapping[str, object]) -> Raised:
+    def text(name: str) -> str | None:
+        found = facts.get(name)
+        return found if isinstance(found, str) else None
+
+    return Raised(
+        text("type") or "Exception",
+        text("text") or "",
+        text("traceback") or "",
+        text("name"),
+        text("file"),
+        facts.get("is_adapters") is True,
+        facts.get("is_setting") is True,
+    )
+
+
+def _result(facts: Mapping[str, object]) -> Result:
+    named = facts.get("named")
+    return Result(
+        int(str(facts["status"])),
+        str(facts["content_type"]),
+        int(str(facts["size"])),
+        base64.b64decode(str(facts["body"])),
+        {str(name): int(size) for name, size in named.items()} if isinstance(named, dict) else {},
+    )
