@@ -31,6 +31,7 @@ class Report:
     def __init__(self) -> None:
         self._file = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
     def tell(self, **facts: object) -> None:
         """One line, at once."""
@@ -46,7 +47,7 @@ def main() -> None:
     if facts["is_watched"]:
         _end_with_parent()
     report = Report()
-    faulthandler.enable(2)
+    faulthandler.enable(2, all_threads=False)
     _set_up(facts)
     step = ["import"]
     try:

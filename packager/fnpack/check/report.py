@@ -22,20 +22,25 @@ _RESULT_CHARACTERS = 1000
 class CheckFailed(FnpackError):  # noqa: N818 - says what happened
     """The image would not score: the script does not import, init() fails, or run() fails with the sample.
 
-    `step` is start, import, init or run; `output` is the end of what the script printed and logged.
+    `step` is start, import, init or run; `trace` the script's traceback, `output` the end of what it has printed.
     """
 
     code = "FN420"
 
     def __init__(
-        self, step: str, reason: str, *, output: Sequence[str] = (), hint: str | None = None
+        self,
+        step: str,
+        reason: str,
+        *,
+        trace: Sequence[str] = (),
+        output: Sequence[str] = (),
+        hint: str | None = None,
     ) -> None:
-        text = f"the app fails its check when {STEPS[step]}: {reason}"
-        printed = [f"  | {line}" for line in output]
-        super().__init__(
-            "\n".join([text, *(["  its output ends with", *printed] if printed else [])]), hint=hint
-        )
-        self.step, self.reason, self.output = step, reason, tuple(output)
+        lines = [f"the app fails its check when {STEPS[step]}: {reason}"]
+        lines += [f"  {line}" for line in trace]
+        lines += printed(output)
+        super().__init__("\n".join(lines), hint=hint)
+        self.step, self.reason, self.trace, self.output = step, reason, tuple(trace), tuple(output)
 
 
 class CheckTooSlow(FnpackError):  # noqa: N818 - says what happened
@@ -44,9 +49,9 @@ class CheckTooSlow(FnpackError):  # noqa: N818 - says what happened
     code = "FN421"
 
     def __init__(self, step: str, timeout_s: float, output: Sequence[str]) -> None:
-        lines = [f"  | {line}" for line in output]
+        text = f"the app's check takes longer than {timeout_s:g} s, when {STEPS[step]}"
         super().__init__(
-            "\n".join([f"the app's check was at {step} after {timeout_s:g} s, and was ended", *lines]),
+            "\n".join([text, *printed(output)]),
             hint="give it longer with --check-timeout SECONDS, or build without a check: --no-check",
         )
         self.step = step
@@ -117,6 +122,11 @@ def _read_line(line: str) -> Report | None:
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def printed(output: Sequence[str]) -> list[str]:
+    """What a script has printed, as lines of an error."""
+    return ["  it has printed:", *(f"  | {line}" for line in output)] if output else []
 
 
 def last_lines(output: str) -> list[str]:

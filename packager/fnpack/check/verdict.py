@@ -19,12 +19,13 @@ def verdict(ended: Ended, settings: BuildSettings, excuse: Callable[[Raised], No
     if report.error is not None:
         raised = report.error
         excuse(raised)
-        lines = output if raised.is_adapters else [*raised.traceback.splitlines(), *output]
+        trace = [] if raised.is_adapters else raised.traceback.splitlines()
         reason = (raised.line.splitlines() or [raised.type])[0]
         raise CheckFailed(
             report.step,
             reason,
-            output=lines,
+            trace=trace,
+            output=output,
             hint=hints.hint_for(report.step, raised, _surroundings(settings)),
         )
     if report.step != "done":

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Protocol, TextIO
 
 from fnpack.progress import ProgressEvent
@@ -127,7 +128,7 @@ class JsonView:
     """One JSON object for each event; docs/cli.md has the keys, all of which are always there."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream, self._since = stream, time.monotonic()
+        self._stream = stream
 
     def show(self, event: ProgressEvent) -> None:
         """Print an event."""
@@ -148,8 +149,8 @@ class JsonView:
 
     def tell(self, kind: str, **facts: object) -> None:
         """Print an object of some kind."""
-        at_s = round(time.monotonic() - self._since, 3)
-        text = json.dumps({"schema_version": SCHEMA_VERSION, "event": kind, "at_seconds": at_s, **facts})
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        text = json.dumps({"schema_version": SCHEMA_VERSION, "event": kind, "time": now, **facts})
         print(text, file=self._stream, flush=True)
 
     def clear(self) -> None:

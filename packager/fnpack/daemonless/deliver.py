@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from fnpack.build import default_tag, step
 from fnpack.config.build import BuildSettings
 from fnpack.oci.image import Image
-from fnpack.progress import Progress, in_phase
+from fnpack.progress import Progress, ProgressEvent, in_phase
 from fnpack.registry.settings import RegistrySettings
 
 if TYPE_CHECKING:
@@ -141,18 +141,22 @@ def _push(  # noqa: PLR0917 - as above
     from fnpack.oci.image import index_of
     from fnpack.registry import Reference, push_image, push_index
 
+    def told(event: ProgressEvent) -> None:
+        check.stop_if_failed()  # in the midst of a long push, too
+        progress(event)
+
     target = Reference.parse(tag)
     if len(images) == 1:
         image = images[0]
         result = push_image(
             target, manifest=image.manifest, config=image.config, layers=image.layers, registries=registries,
-            base=parts[0].base.registry, progress=progress, ready=check.wait,
+            base=parts[0].base.registry, progress=told, ready=check.wait,
         )  # fmt: skip
         return f"{target.name}@{result.digest}"
     for image, part in zip(images, parts, strict=True):
         push_image(
             target.at(image.digest), manifest=image.manifest, config=image.config, layers=image.layers,
-            registries=registries, base=part.base.registry, progress=progress, ready=check.wait,
+            registries=registries, base=part.base.registry, progress=told, ready=check.wait,
         )  # fmt: skip
     index = push_index(target, index_of(images, {}), registries=registries, progress=progress)
     return f"{target.name}@{index.digest}"
