@@ -294,7 +294,7 @@ def _push(engine: Engine, tag: str, logins: tuple[RegistryLogin, ...], progress:
     from fnpack.engine import PushFailed
 
     try:
-        return step(progress, f"push {tag}", lambda: engine.push(tag, logins, progress))
+        return engine.push(tag, logins, progress)
     except PushFailed as error:
         kept = f"The image is built and in the Engine: `docker push {tag}` tries again."
         error.hint = f"{error.hint} {kept}" if error.hint else kept

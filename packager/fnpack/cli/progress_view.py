@@ -177,8 +177,9 @@ def ending(event: ProgressEvent, paint: Paint) -> str:
     marks = {"failed": ("x", "red"), "cached": ("=", "dim")}
     mark = paint(*marks.get(event.status, ("+", "green")))
     notes = []
-    if event.detail in _BYTE_STATES and event.total_bytes is not None:
-        notes.append(f"{megabytes(event.total_bytes)} {event.detail}")
+    if event.detail in _BYTE_STATES:
+        size = "" if event.total_bytes is None else f"{megabytes(event.total_bytes)} "
+        notes.append(f"{size}{event.detail}")
     elif event.status == "cached":
         notes.append("cached")
     if event.duration_s is not None and event.status != "cached":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
@@ -76,6 +77,7 @@ def _run(start: Callable[[], object], step: str, progress: Progress) -> Line:
     from docker.errors import APIError, DockerException
     from requests import RequestException
 
+    since = time.monotonic()
     progress(ProgressEvent(step, "started"))
     aux: Line = {}
     sizes: dict[str, int] = {}
@@ -94,7 +96,7 @@ def _run(start: Callable[[], object], step: str, progress: Progress) -> Line:
     except TransferFailed as exc:
         progress(ProgressEvent(step, "failed", str(exc)))
         raise
-    progress(ProgressEvent(step, "done"))
+    progress(ProgressEvent(step, "done", duration_s=time.monotonic() - since))
     return aux
 
 
