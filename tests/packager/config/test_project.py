@@ -37,6 +37,9 @@ tag = "x:1"
 builder = "oci"
 output = "engine"
 insecure_registry = ["registry.example"]
+check = false
+sample = "sample.json"
+check_timeout = 60
 push = true
 identity = true
 """
