@@ -133,7 +133,11 @@ def _checked(  # noqa: PLR0917 - one step of a build
 
     with in_phase(progress, "check") as told:
         container = ContainerCheck(engine.client.api, settings, told, "python3", python_version)
-        outcome = container.run(image_id)
+        try:
+            outcome = container.run(image_id)
+        except FnpackError:
+            engine.remove_unnamed(image_id)
+            raise
     engine.tag(image_id, tag)
     return outcome
 

@@ -11,6 +11,7 @@ from fnpack.check.report import CheckFailed, Raised, last_lines
 from fnpack.config.build import BuildSettings
 
 _ERROR_STATUS = 400
+_HEADER = "Traceback (most recent call last):"
 
 
 def verdict(ended: Ended, settings: BuildSettings, excuse: Callable[[Raised], None] = lambda _: None) -> str:
@@ -19,7 +20,7 @@ def verdict(ended: Ended, settings: BuildSettings, excuse: Callable[[Raised], No
     if report.error is not None:
         raised = report.error
         excuse(raised)
-        trace = [] if raised.is_adapters else raised.traceback.splitlines()
+        trace = _frames(raised)
         reason = (raised.line.splitlines() or [raised.type])[0]
         raise CheckFailed(
             report.step,
@@ -39,6 +40,16 @@ def verdict(ended: Ended, settings: BuildSettings, excuse: Callable[[Raised], No
         hint = f"mend the script or the sample; {hints.WITHOUT}"
         raise CheckFailed("run", reason, output=output, hint=hint)
     return f"{settings.sample.name} -> {result.text()}"
+
+
+def _frames(raised: Raised) -> list[str]:
+    """The traceback, without what the error's first line says too."""
+    lines = [] if raised.is_adapters else raised.traceback.splitlines()
+    if lines[:1] == [_HEADER]:
+        del lines[0]
+    if lines and _HEADER not in lines and lines[-1].endswith(f"{raised.type}: {raised.text}"):
+        del lines[-1]
+    return lines
 
 
 def _surroundings(settings: BuildSettings) -> hints.Surroundings:
