@@ -5,7 +5,6 @@ It owns the decision where a check can run, and what became of it. User code run
 
 from __future__ import annotations
 
-import mimetypes
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -145,6 +144,8 @@ class Check:
 
 def sample_of(settings: BuildSettings) -> Sample | None:
     """The sample as the first trigger would bring it. Raises ConfigurationError if it cannot be read."""
+    import mimetypes
+
     from fnpack.check.native import Sample
     from fnpack.errors import ConfigurationError, Problem
 

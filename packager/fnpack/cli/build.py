@@ -221,7 +221,8 @@ def build(  # noqa: PLR0917 - click passes them by name
 def _how_long(built: Built, tally: Tally, seconds: float) -> str:
     """`built in 1.6 s (base 0.1, layers 1.2 s), on python:3.11-slim`; phases that took no time are left out."""
     phases = ", ".join(f"{name} {took:.1f}" for name, took in tally.phases.items() if took >= 0.05)
-    sent = f", {megabytes(tally.sent_bytes)} sent" if built.pushed else ""
+    sent = megabytes(tally.sent_bytes) if tally.sent_bytes else "no layer"
+    sent = f", {sent} sent" if built.pushed else ""
     done = "pushed" if built.pushed else "built"
     return f"{done} in {seconds:.1f} s{f' ({phases} s)' if phases else ''}{sent}, on {built.base_image}"
 

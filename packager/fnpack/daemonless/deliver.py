@@ -99,9 +99,7 @@ def _delivered(  # noqa: PLR0917 - as above
 ) -> str:
     match destination.kind:
         case "registry":
-            return step(
-                progress, f"push {tag}", lambda: _push(images, parts, tag, registries, progress, check)
-            )
+            return _push(images, parts, tag, registries, progress, check)
         case "oci-layout":
             from fnpack.oci.outputs import write_layout, write_layout_archive
 

@@ -134,7 +134,9 @@ def assemble(
             return list(pool.map(made, recipes))
 
     with in_phase(progress, "layers") as layers_progress:
-        layers = step(layers_progress, f"{len(recipes)} layers for {parts.target.platform}", all_layers)
+        new = sum(is_new(one, cache, mtime_s=mtime_s, remote=remote.layers) for one in recipes)
+        name = f"{len(recipes)} layers for {parts.target.platform}"
+        layers = step(layers_progress, name, all_layers, is_cached=lambda _: not new)
     known = {recipe.key: _known(layer) for recipe, layer in zip(recipes, layers, strict=True)}
     labels = app_labels(parts.app.path, parts.base.reference)
     models = []
