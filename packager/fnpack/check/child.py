@@ -74,11 +74,20 @@ def _check(facts: dict, sample: bytes, step: list, report: Report) -> dict:  # t
     script.initialise = initialised
     adapter.load()
     if not facts.get("sample"):
-        return {"step": "done"}
+        return {"step": "done", "mapped": _mapped()}
     step[0] = "run"
     report.tell(step="run")
     result = _run(adapter, facts["sample"], sample)
-    return {"step": "done", "result": result}
+    return {"step": "done", "result": result, "mapped": _mapped()}
+
+
+def _mapped() -> list:  # type: ignore[type-arg]
+    """The shared libraries in this process, where the system tells them."""
+    try:
+        with open("/proc/self/maps", encoding="utf-8") as file:  # noqa: PTH123 - as plain as can be
+            return sorted({line.split(None, 5)[-1].strip() for line in file if ".so" in line})
+    except OSError:
+        return []
 
 
 def _run(adapter: object, how: dict, sample: bytes) -> dict:  # type: ignore[type-arg]

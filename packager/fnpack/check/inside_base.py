@@ -1,4 +1,4 @@
-"""Looks for what a check missed in the base image, whose own packages and libraries are not on this machine."""
+"""Looks for what a check missed in the base image, whose own packages are not on this machine."""
 
 from __future__ import annotations
 
@@ -14,11 +14,6 @@ def has_module(base: BaseSource, module: str) -> bool:
     """Whether a Python of the base image finds `module` (`azure.functions`) among its packages."""
     path = re.escape(module.replace(".", "/"))
     return _has(base, rf"(?:^|/)(?:site-packages|dist-packages|X64)/{path}(?:/.*|\.py|\.[^/]*so)$")
-
-
-def has_library(base: BaseSource, name: str) -> bool:
-    """Whether the base image has the shared library `name` (`libgomp.so.1`)."""
-    return _has(base, rf"(?:^|/){re.escape(name)}$")
 
 
 def _has(base: BaseSource, pattern: str) -> bool:

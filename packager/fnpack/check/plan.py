@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fnpack.check import hints, inside_base
+from fnpack.check.libraries import has_library, lacking
 from fnpack.check.native import Child, Ended, Sample, child_environment, is_this_machine
 from fnpack.check.remembered import key_of, note, recall, stamps
-from fnpack.check.report import Raised
+from fnpack.check.report import CheckFailed, Raised
 from fnpack.check.tree import NotUnpacked, app_tree, package_tree, packages_key
 from fnpack.check.verdict import verdict
 from fnpack.config.build import BuildSettings
@@ -76,6 +77,8 @@ class Plan:
                 places[str(host)] = f"/{function_app.HOST_FOLDER}"
                 ended = self._ended(tree, packages, host, Path(scratch))
         text = verdict(_in_image(ended, places), self.settings, self._refuse_false_alarm)
+        if packages is not None:
+            self._check_libraries(ended, packages)
         note(self.key, {"text": text})
         return text
 
@@ -117,16 +120,26 @@ class Plan:
         is_there = folder is not None and any((folder / f"{first}{end}").exists() for end in ("", ".py"))
         return folder if is_there else None
 
+    def _check_libraries(self, ended: Ended, packages: Path) -> None:
+        """A package may have loaded a library of this machine that the base image lacks: the image would fail then."""
+        base = self.parts.base
+        for library, package in lacking(ended.report.mapped, packages, base.python.libraries):
+            raise CheckFailed(
+                "libraries",
+                f"{package} needs {library}, which this machine has and the base image {base.reference} lacks",
+                hint=f"choose a base image that has it (--base-image); {hints.WITHOUT}",
+            )
+
     def _refuse_false_alarm(self, raised: Raised) -> None:
         """A module or library of the base image is missing here alone."""
-        base, library = self.parts.base.source, hints.missing_library(raised)
+        base, library = self.parts.base, hints.missing_library(raised)
         if (
             raised.type == "ModuleNotFoundError"
             and raised.module
-            and inside_base.has_module(base, raised.module)
+            and inside_base.has_module(base.source, raised.module)
         ):
             raise NotHere(f"`{raised.module}` comes with the base image, which this machine does not run")
-        if library and inside_base.has_library(base, library):
+        if library and has_library(base.python.libraries, library):
             raise NotHere(f"{library} comes with the base image, and this machine lacks it")
 
 
@@ -136,6 +149,7 @@ def plan_of(settings: BuildSettings, parts: Parts, sample: Sample | None, progre
     wheels = _wheels(parts, progress, fetched=False)
     key = key_of(
         python=[python, Path(python).stat().st_mtime_ns],
+        base=parts.base.digest,
         packages=packages_key(wheels, python),
         conda=parts.prefix.digest if parts.prefix else None,
         app=function_app.app_recipe(parts.app.path).key,

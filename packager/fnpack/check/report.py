@@ -14,6 +14,7 @@ STEPS = {
     "import": "the entry script is imported",
     "init": "init() runs",
     "run": "run() gets the sample",
+    "libraries": "its packages load libraries of the system",
 }
 _SHOWN_LINES, _LINE_CHARACTERS = 20, 400
 _RESULT_CHARACTERS = 1000
@@ -22,7 +23,7 @@ _RESULT_CHARACTERS = 1000
 class CheckFailed(FnpackError):  # noqa: N818 - says what happened
     """The image would not score: the script does not import, init() fails, or run() fails with the sample.
 
-    `step` is start, import, init or run; `trace` the script's traceback, `output` the end of what it has printed.
+    `step` is start, import, init, run or libraries; `trace` the script's traceback, `output` the end of what it has printed.
     """
 
     code = "FN420"
@@ -98,11 +99,12 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that a child told. `step` is the last one that it began, or `done`."""
+    """All that a child told. `step` is the last one that it began, or `done`; `mapped` are the files in its memory."""
 
     step: str
     error: Raised | None = None
     result: Result | None = None
+    mapped: tuple[str, ...] = ()
 
 
 def read_report(text: str) -> Report:
@@ -117,8 +119,12 @@ def _read_line(line: str) -> Report | None:
     try:
         facts = json.loads(line)
         error, result = facts.get("error"), facts.get("result")
+        mapped = tuple(map(str, facts.get("mapped") or ()))
         return Report(
-            str(facts["step"]), _raised(error) if error else None, _result(result) if result else None
+            str(facts["step"]),
+            _raised(error) if error else None,
+            _result(result) if result else None,
+            mapped,
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -170,7 +170,8 @@ def view_of(kind: str, paint: Paint, *, is_live: bool) -> View:
 def ending(event: ProgressEvent, paint: Paint) -> str:
     """The line of a step that has ended; "" for one that nobody wants to see."""
     step = short(event.step)
-    if not step or (event.status == "cached" and event.phase == "layers"):
+    is_known_layer = event.status == "cached" and event.phase == "layers" and event.total_bytes is not None
+    if not step or is_known_layer:
         return ""
     if event.status == "skipped":
         return f"{paint('-', 'yellow')} {step}: not done: {event.detail}"
