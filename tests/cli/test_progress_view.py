@@ -105,7 +105,7 @@ def test_plain_output_is_one_line_for_each_step_that_ended() -> None:
     view = PlainView(out, unpainted)
     for status in ("started", "running", "running", "done"):
         view.show(ProgressEvent("layer numpy", status, "made" if status == "done" else "", 5, 5, 0.5))
-    view.show(ProgressEvent("layer scipy", "cached", phase="layers"))
+    view.show(ProgressEvent("layer scipy", "cached", total_bytes=9, phase="layers"))
     view.show(ProgressEvent("check", "skipped", "no Python 3.12"))
     view.show(ProgressEvent("push app", "failed", duration_s=1.0))
     view.show(ProgressEvent("[internal] load", "done"))

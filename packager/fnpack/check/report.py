@@ -23,7 +23,7 @@ _RESULT_CHARACTERS = 1000
 class CheckFailed(FnpackError):  # noqa: N818 - says what happened
     """The image would not score: the script does not import, init() fails, or run() fails with the sample.
 
-    `step` is start, import, init, run or libraries; `trace` the script's traceback, `output` the end of what it has printed.
+    `step` is start, import, init, run or libraries; `trace` is its traceback, `output` the end of what it printed.
     """
 
     code = "FN420"
