@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING, cast
 
@@ -15,7 +15,7 @@ from fnpack.check.report import CheckTooSlow, last_lines, read_report
 from fnpack.check.verdict import verdict
 from fnpack.config.build import BuildSettings
 from fnpack.oci import function_app
-from fnpack.progress import Progress, ProgressEvent
+from fnpack.progress import Progress, ProgressEvent, in_phase
 
 if TYPE_CHECKING:
     import socket
@@ -65,7 +65,8 @@ class ContainerCheck:
         repository, version = split_reference(tag)
         try:
             image_id = load(image, name, self.api)
-            check.outcome = self.run(name)
+            with in_phase(self.progress, "check") as told:
+                check.outcome = replace(self, progress=told).run(name)
             self.api.tag(name, repository, version or "latest", force=True)
         finally:
             with contextlib.suppress(DockerException):
