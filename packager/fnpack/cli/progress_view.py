@@ -19,7 +19,7 @@ SCHEMA_VERSION = 1
 _STEP_WIDTH = 90
 _MOST_LINES = 8
 _REDRAWS_PER_S = 10
-_BYTE_STATES = frozenset({"known", "present", "mounted", "pushed", "made"})
+_BYTE_STATES = frozenset({"known", "present", "mounted", "pushed", "made", "written"})
 Paint = Callable[[str, str], str]
 
 

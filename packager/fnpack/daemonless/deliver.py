@@ -97,6 +97,10 @@ def _delivered(  # noqa: PLR0917 - as above
     progress: Progress,
     check: Check,
 ) -> str:
+    if destination.kind != "registry":
+        from fnpack.daemonless.told_layers import told_image
+
+        images = [told_image(image, progress) for image in images]
     match destination.kind:
         case "registry":
             return _push(images, parts, tag, registries, progress, check)
