@@ -49,6 +49,11 @@ _SHORT = {
     "-i": "--index-url",
     "-f": "--find-links",
 }
+# A name and plain bounds, which most lines are: the grammar's parser takes long to import and is left alone for these.
+_PLAIN = re.compile(
+    r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
+    r"(?: ?(?:==|!=|<=|>=|<|>) ?[0-9]+(?:\.[0-9]+)*(?:, ?(?:==|!=|<=|>=|<|>) ?[0-9]+(?:\.[0-9]+)*)*)?"
+)
 _SERVER = "azureml-defaults"
 _SERVER_NOTE = (
     "azureml-defaults is left out: fnpack's host does what it did; "
@@ -186,8 +191,6 @@ def _refuse_option(where: str, option: str, problems: Problems) -> None:
 
 def _requirement(where: str, text: str, folder: Path, problems: Problems) -> str | None:
     """The PEP 508 line without its hashes, a local path made absolute; None with the reason noted."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
     line = re.sub(r"\s--hash[=\s]\S+", "", text).strip()
     own = re.search(r"\s(--[a-z-]+)", line)
     shown = redact.addresses(line)
@@ -203,16 +206,23 @@ def _requirement(where: str, text: str, folder: Path, problems: Problems) -> str
         return _local(where, line, folder, problems)
     elif re.match(r"(git|hg|svn|bzr)\+|https?://", line):
         reason, suggestion = f"`{shown}` lacks the package's name", "write `name @ address`"
-    else:
-        try:
-            Requirement(line)
-        except InvalidRequirement as exc:
-            detail = redact.addresses(str(exc).splitlines()[0])
-            reason, suggestion = f"`{shown}` is not a requirement: {detail}", _mended(line)
+    elif not _PLAIN.fullmatch(line) and (detail := _fault(line)):
+        reason, suggestion = f"`{shown}` is not a requirement: {detail}", _mended(line)
     if reason:
         problems.add(where, reason, suggestion or None)
         return None
     return line
+
+
+def _fault(line: str) -> str:
+    """What the grammar of PEP 508 finds wrong with a line, or nothing."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        Requirement(line)
+    except InvalidRequirement as exc:
+        return redact.addresses(str(exc).splitlines()[0])
+    return ""
 
 
 def _local(where: str, line: str, folder: Path, problems: Problems) -> str | None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from packaging.requirements import InvalidRequirement, Requirement
 
 from fnpack.config.requirements import read_requirements, without_server
 from fnpack.errors import ConfigurationError
@@ -187,3 +190,35 @@ def test_any_text_is_read_or_refused_as_configuration(folder: Path, text: str) -
     (folder / "requirements.txt").write_bytes(text.encode("utf-8", "surrogatepass"))
     with suppress(ConfigurationError):
         read_requirements(Path("requirements.txt"))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.sampled_from(
+            ["a", "B2", "-", ".", "_", " ", "==", "<=", "~=", "!", "<", ">", ",", "1", "1.0", ".2", "*"]
+        )
+    )
+)
+def test_plain_lines_are_read_as_the_grammar_reads_them(folder: Path, pieces: list[str]) -> None:
+    line = "".join(pieces).strip()
+    try:
+        Requirement(line)
+    except InvalidRequirement:
+        with suppress(ConfigurationError):
+            assert read(folder, line) in {(), (str(folder / line),)}, line  # nothing, or a folder such as `.`
+    else:
+        assert read(folder, line) == (line,)
+
+
+@pytest.mark.parametrize("line", ["numpy", "numpy==2.2.6", "scikit-learn >= 1.5, <2", "azure-functions<2"])
+def test_plain_lines_need_no_parser(folder: Path, line: str) -> None:
+    (folder / "requirements.txt").write_text(line)
+    code = (
+        "import sys; from pathlib import Path; from fnpack.config.requirements import read_requirements as read; "
+        "print(read(Path('requirements.txt')).requirements[0]); sys.exit('packaging' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == line
