@@ -65,6 +65,8 @@ def hint_for(step: str, raised: Raised, found: Surroundings) -> str:
         return f"choose a base image that has the system library {library} (--base-image); {WITHOUT}"
     if raised.type == "FileNotFoundError":
         return f"{_models(found)}; {WITHOUT}"
+    if raised.type == "PermissionError" and raised.file:
+        return f"the image's user may write to /tmp alone: write {raised.file} there; {WITHOUT}"
     if raised.is_setting:
         return (
             f"the container's settings are not there during a build: have a default for {raised.text}, or name it in "

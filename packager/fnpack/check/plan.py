@@ -64,8 +64,9 @@ class Plan:
             packages = package_tree(self.wheels, self.python)
         except NotUnpacked as reason:
             raise NotHere(str(reason)) from reason
+        is_closed = self.settings.host == "fnpack"  # Microsoft's image runs as root
         with (
-            app_tree(self.parts.app.path, self.parts.model_files, folder) as tree,
+            app_tree(self.parts.app.path, self.parts.model_files, folder, is_closed=is_closed) as tree,
             tempfile.TemporaryDirectory(prefix="fnpack-check-", ignore_cleanup_errors=True) as scratch,
         ):
             places = {str(tree): _ROOT, scratch: "/tmp"}  # noqa: S108 - in the image
@@ -201,8 +202,10 @@ def _wheels(parts: Parts, progress: Progress, *, fetched: bool) -> tuple[WheelFi
 def _in_image(ended: Ended, places: Mapping[str, str]) -> Ended:
     report = ended.report
     if report.error is not None:
-        text, trace = (_as_in_image(one, places) for one in (report.error.text, report.error.traceback))
-        report = replace(report, error=replace(report.error, text=text, traceback=trace))
+        error = report.error
+        text, trace = _as_in_image(error.text, places), _as_in_image(error.traceback, places)
+        file = _as_in_image(error.file, places) if error.file else None
+        report = replace(report, error=replace(error, text=text, traceback=trace, file=file))
     return replace(ended, report=report, output=_as_in_image(ended.output, places))
 
 

@@ -35,10 +35,12 @@ def checks_folder() -> Path:
 
 
 @contextmanager
-def app_tree(app: Path, models: Mapping[str, Mapping[str, Path]], beside: Path) -> Iterator[Path]:
+def app_tree(
+    app: Path, models: Mapping[str, Mapping[str, Path]], beside: Path, *, is_closed: bool = True
+) -> Iterator[Path]:
     """The app directory as the image has it; `models` are files here by model and path in the image.
 
-    Folders cannot be written to, as the image's user cannot write to them. Gone afterwards.
+    With `is_closed` folders cannot be written to, as the image's user cannot write to them. Gone afterwards.
     """
     with tempfile.TemporaryDirectory(prefix="check-", dir=beside, ignore_cleanup_errors=True) as folder:
         tree = Path(folder, "app")
@@ -48,7 +50,8 @@ def app_tree(app: Path, models: Mapping[str, Mapping[str, Path]], beside: Path) 
                 place = tree / path.removeprefix(f"{function_app.ROOT}/")
                 place.parent.mkdir(parents=True, exist_ok=True)
                 _link(source, place)
-        _close(tree)
+        if is_closed:
+            _close(tree)
         try:
             yield tree
         finally:

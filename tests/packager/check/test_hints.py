@@ -55,6 +55,13 @@ def test_missing_file_tells_what_the_model_folder_holds(tmp_path: Path) -> None:
     assert "and 2 more" in hint_for("init", raised, surroundings(tmp_path, model_files=many))
 
 
+def test_folder_that_cannot_be_written_is_so_in_the_image_too(tmp_path: Path) -> None:
+    raised = Raised("PermissionError", "denied", "", file="/home/site/wwwroot/cache.db")
+    assert "the image's user may write to /tmp alone: write /home/site/wwwroot/cache.db there" in hint_for(
+        "init", raised, surroundings(tmp_path)
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "library"),
     [
