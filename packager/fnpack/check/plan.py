@@ -10,18 +10,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fnpack.check import hints, inside_base
-from fnpack.check.libraries import has_library, lacking
 from fnpack.check.native import Child, Ended, Sample, child_environment, is_this_machine
 from fnpack.check.remembered import key_of, note, recall, stamps
-from fnpack.check.report import CheckFailed, Raised
 from fnpack.check.tree import NotUnpacked, app_tree, package_tree, packages_key
-from fnpack.check.verdict import verdict
 from fnpack.config.build import BuildSettings
 from fnpack.oci import function_app
 from fnpack.progress import Progress
 
 if TYPE_CHECKING:
+    from fnpack.check.report import Raised
     from fnpack.daemonless.parts import Parts
     from fnpack.dependencies.wheels import WheelFile
 
@@ -60,6 +57,8 @@ class Plan:
 
         Raises CheckFailed, CheckTooSlow, NotHere, Cancelled.
         """
+        from fnpack.check.verdict import verdict  # a check that is remembered needs none of this
+
         try:
             packages = package_tree(self.wheels, self.python)
         except NotUnpacked as reason:
@@ -123,22 +122,26 @@ class Plan:
 
     def _check_libraries(self, ended: Ended, packages: Path) -> None:
         """A package may have loaded a library of this machine that the base image lacks: the image would fail then."""
+        from fnpack.check.hints import WITHOUT
+        from fnpack.check.libraries import lacking
+        from fnpack.check.report import CheckFailed
+
         base = self.parts.base
         for library, package in lacking(ended.report.mapped, packages, base.python.libraries):
             raise CheckFailed(
                 "libraries",
                 f"{package} needs {library}, which this machine has and the base image {base.reference} lacks",
-                hint=f"choose a base image that has it (--base-image); {hints.WITHOUT}",
+                hint=f"choose a base image that has it (--base-image); {WITHOUT}",
             )
 
     def _refuse_false_alarm(self, raised: Raised) -> None:
         """A module or library of the base image is missing here alone."""
-        base, library = self.parts.base, hints.missing_library(raised)
-        if (
-            raised.type == "ModuleNotFoundError"
-            and raised.module
-            and inside_base.has_module(base.source, raised.module)
-        ):
+        from fnpack.check.hints import missing_library
+        from fnpack.check.inside_base import has_module
+        from fnpack.check.libraries import has_library
+
+        base, library = self.parts.base, missing_library(raised)
+        if raised.type == "ModuleNotFoundError" and raised.module and has_module(base.source, raised.module):
             raise NotHere(f"`{raised.module}` comes with the base image, which this machine does not run")
         if library and has_library(base.python.libraries, library):
             raise NotHere(f"{library} comes with the base image, and this machine lacks it")

@@ -8,7 +8,6 @@ from fnpack.app.entry_script import check_entry_script
 from fnpack.build import Built, default_platform, default_tag, workplace
 from fnpack.cache_folder import cache_folder
 from fnpack.check import Check
-from fnpack.check.tree import prune
 from fnpack.config.build import BuildSettings
 from fnpack.daemonless.deliver import Destination, deliver, destination_of, registries_for
 from fnpack.daemonless.earlier import earlier_image
@@ -62,5 +61,7 @@ def _pruned_now_and_then(cache: LayerCache) -> None:
         mark.touch()
     except OSError:
         return
+    from fnpack.check.tree import prune
+
     cache.prune()
     prune()
