@@ -127,6 +127,7 @@ def _set_up(facts: dict) -> None:  # type: ignore[type-arg]
     first = [root, *facts["package_folders"]]
     others = [folder for folder in sys.path if folder and os.path.realpath(folder) not in hosts]
     sys.path[:] = [*first, *(folder for folder in others if folder not in first), *facts["host_folders"]]
+    _use_packages(facts["package_folders"])
     if facts["site_folders"]:  # of an interpreter that was started without its own
         import site
 
@@ -137,6 +138,18 @@ def _set_up(facts: dict) -> None:  # type: ignore[type-arg]
 
         site.setquit()
     logging.basicConfig(level="INFO", format="%(message)s")
+
+
+def _use_packages(folders: list) -> None:  # type: ignore[type-arg]
+    """What a worker does: the packages' commands are found, their `.pth` files followed."""
+    for folder in folders:
+        commands = os.path.join(folder, "bin")  # noqa: PTH118 - as plain as can be
+        if os.path.isdir(commands):  # noqa: PTH112
+            os.environ["PATH"] = commands + os.pathsep + os.environ.get("PATH", os.defpath)
+        if os.path.isdir(folder) and any(name.endswith(".pth") for name in os.listdir(folder)):  # noqa: PTH112, PTH208
+            import site
+
+            site.addsitedir(folder)
 
 
 def _described(error: BaseException) -> dict:  # type: ignore[type-arg]

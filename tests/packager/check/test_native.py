@@ -62,6 +62,22 @@ def test_threads_and_processes_of_a_script_do_not_hold_a_check_up(tmp_path: Path
     assert ended.output.strip() == "up"
 
 
+def test_commands_and_path_files_of_packages_are_used_as_in_a_worker(tmp_path: Path) -> None:
+    packages = tmp_path / "packages"
+    (packages / "more").mkdir(parents=True)
+    (packages / "more" / "extra.py").write_text("x = 1")
+    (packages / "demo.pth").write_text("more\n")
+    (packages / "bin").mkdir()
+    (packages / "bin" / "tool").write_text("#!/bin/sh\necho found\n")
+    (packages / "bin" / "tool").chmod(0o755)
+    script = (
+        "import subprocess, extra\ndef init():\n    subprocess.run(['tool'], check=True)\ndef run(d): pass\n"
+    )
+    given = {**facts(tmp_path, script), "package_folders": [str(packages), str(tmp_path / "absent")]}
+    ended = Child().run(sys.executable, given, None, child_environment({}, tmp_path), 30)
+    assert (ended.report.step, ended.output.strip()) == ("done", "found")
+
+
 def test_variables_are_the_images_without_those_that_are_this_machines(tmp_path: Path) -> None:
     image = {"LANG": "de_DE", "A": "1", "PATH": "/x", "LD_PRELOAD": "y", "PYTHONHOME": "/z", "HOME": "/root"}
     found = child_environment(image, tmp_path, "/opt/bin")
