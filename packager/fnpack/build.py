@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, TypeVar
 from fnpack.app.directory import FunctionApp, write_app
 from fnpack.app.entry_script import check_entry_script
 from fnpack.app.staging import copy_file, link_or_copy_file
+from fnpack.check import OFF, Outcome
 from fnpack.config.build import PYTHON_VERSIONS, BuildSettings
-from fnpack.progress import Progress, ProgressEvent, Status, ignore
+from fnpack.progress import Progress, ProgressEvent, Status, ignore, in_phase
 from fnpack_triggers.errors import FnpackError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Built:
     python_version: str
     platform: str
     pushed: bool
+    check: Outcome = OFF
 
 
 def build_app(settings: BuildSettings, target: Path, progress: Progress = ignore) -> FunctionApp:
@@ -72,7 +74,7 @@ def build_image(settings: BuildSettings, progress: Progress = ignore, *, network
     """Build the image with the Docker Engine, tag it, and push it where the settings say so.
 
     Raises the errors of every step: ConfigurationError, EntryScriptError, DependencyError, EngineMissing,
-    BaseImageUnavailable, ImageBuildFailed, PushFailed.
+    BaseImageUnavailable, ImageBuildFailed, CheckFailed, CheckTooSlow, PushFailed.
     """
     from fnpack.dependencies.index import PackageIndex
     from fnpack.engine import Engine
@@ -82,30 +84,62 @@ def build_image(settings: BuildSettings, progress: Progress = ignore, *, network
     logins = _logins(settings)
     with Engine.connect() as engine, workplace() as folder:
         reference = settings.base_image or default_base_image(_host(settings), wanted_python(settings))
-        base = step(
-            progress,
-            f"base image {reference}",
-            lambda: engine.base_image(reference, settings.platform, logins, progress),
-        )
+        with in_phase(progress, "base") as told:
+            base = step(
+                told,
+                f"base image {reference}",
+                lambda: engine.base_image(reference, settings.platform, logins, told),
+            )
         python_version = _fitting_python(settings, base)
         context = folder / "context"  # gone after the build, so models may be linked into it
-        app = _write_context(
-            settings, context, base.reference, python_version, base.platform, progress, link_or_copy_file
-        )
+        with in_phase(progress, "resolve") as told:
+            app = _write_context(
+                settings, context, base.reference, python_version, base.platform, told, link_or_copy_file
+            )
         tag = settings.tag or default_tag(settings)
-        image_id = engine.build(
-            context,
-            tags=[tag],
-            platform=settings.platform,
-            secrets=_secrets(PackageIndex.discover()),
-            logins=logins,
-            progress=progress,
-            network=network,
-        )
-        pushed = _push(engine, tag, logins, progress) if settings.push else None
+        with in_phase(progress, "build") as told:
+            image_id = engine.build(
+                context,
+                tags=[] if settings.check else [tag],
+                platform=settings.platform,
+                secrets=_secrets(PackageIndex.discover()),
+                logins=logins,
+                progress=told,
+                network=network,
+            )
+        outcome = _checked(engine, image_id, tag, settings, python_version, progress)
+        pushed = None
+        if settings.push:
+            with in_phase(progress, "push") as told:
+                pushed = _push(engine, tag, logins, told)
         return Built(
-            pushed or image_id, app, base.reference, python_version, base.platform, pushed is not None
+            pushed or image_id,
+            app,
+            base.reference,
+            python_version,
+            base.platform,
+            pushed is not None,
+            outcome,
         )
+
+
+def _checked(  # noqa: PLR0917 - one step of a build
+    engine: Engine, image_id: str, tag: str, settings: BuildSettings, python_version: str, progress: Progress
+) -> Outcome:
+    """Check the image in a container of its own, and give it its tag only then."""
+    if not settings.check:
+        return OFF
+    from fnpack.check.container import ContainerCheck
+
+    with in_phase(progress, "check") as told:
+        container = ContainerCheck(engine.client.api, settings, told, "python3", python_version)
+        try:
+            outcome = container.run(image_id)
+        except FnpackError:
+            engine.remove_unnamed(image_id)
+            raise
+    engine.tag(image_id, tag)
+    return outcome
 
 
 def _write_context(  # noqa: PLR0917 - one step of a build, called twice
@@ -267,7 +301,7 @@ def _push(engine: Engine, tag: str, logins: tuple[RegistryLogin, ...], progress:
     from fnpack.engine import PushFailed
 
     try:
-        return step(progress, f"push {tag}", lambda: engine.push(tag, logins, progress))
+        return engine.push(tag, logins, progress)
     except PushFailed as error:
         kept = f"The image is built and in the Engine: `docker push {tag}` tries again."
         error.hint = f"{error.hint} {kept}" if error.hint else kept

@@ -130,6 +130,32 @@ def test_each_output_has_the_same_layers_and_the_engine_runs_it(
     docker_engine.images.remove(pushed, force=True)
 
 
+def test_image_whose_base_brings_the_packages_is_checked_in_the_engine(
+    fnpack, build, base, engine_tag, docker_engine
+) -> None:
+    config = {"entryScript": "score.py", "environment": {"python": {"userManagedDependencies": True}}}
+    (fnpack.folder / "config.json").write_text(json.dumps(config))
+    (fnpack.folder / "score.py").write_text("def init(): pass\ndef run(data): return data\n")
+    (fnpack.folder / "sample.txt").write_text("hello")
+    options = [
+        "build", "--inference-config", "config.json", "--base-image", base, "--output", "engine",
+        "--tag", engine_tag, "--sample", "sample.txt",
+    ]  # fmt: skip
+    settings = {"DOCKER_HOST": "unix:///var/run/docker.sock"}
+    passed = fnpack(*options, settings=settings, timeout_s=200)
+    assert passed.code == ExitCode.OK, passed.stderr
+    assert "sample.txt -> hello" in passed.stderr
+    image = docker_engine.images.get(engine_tag)
+    assert image.id == passed.stdout.strip()
+    assert image.tags == [engine_tag]
+    (fnpack.folder / "score.py").write_text("import nothing_like_it\ndef init(): pass\ndef run(d): pass\n")
+    failed = fnpack(*options, settings=settings, timeout_s=200)
+    assert (failed.code, failed.stdout) == (ExitCode.FAILED, "")
+    assert "No module named 'nothing_like_it'" in failed.stderr
+    assert docker_engine.images.get(engine_tag).id == image.id
+    assert not docker_engine.images.list("fnpack-check/*")
+
+
 CALL = (
     "import os, sys; sys.path[:0] = ['.', '.python_packages/lib/site-packages'];"
     "assert os.getuid() == 10001; {}"

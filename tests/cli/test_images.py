@@ -151,6 +151,28 @@ def test_ctrl_c_stops_the_engines_work_and_leaves_nothing(
         docker_engine.images.remove(base, force=True)
 
 
+def test_failed_check_gives_no_tag_and_pushes_nothing(
+    fnpack, engine_settings, debian_base, tag_at, registry, docker_engine
+) -> None:
+    tag = tag_at(registry)
+    (fnpack.folder / "score.py").write_text("def init():\n    raise ValueError('no')\ndef run(d): pass\n")
+    said = refused(fnpack, engine_settings, "--base-image", debian_base, "--tag", tag, "--push")
+    assert "Error FN420: the app fails its check when init() runs: ValueError: no" in said
+    assert "push " not in said
+    assert not docker_engine.images.list(tag)
+
+
+def test_sample_is_scored_in_a_container_before_the_push(
+    fnpack, engine_settings, debian_base, tag_at, registry
+) -> None:
+    (fnpack.folder / "sample.txt").write_text("hello")
+    options = ["--base-image", debian_base, "--tag", tag_at(registry), "--push", "--sample", "sample.txt"]
+    ended = fnpack("build", "--builder", "docker", *options, settings=engine_settings, timeout_s=110)
+    assert ended.code == ExitCode.OK, ended.stderr
+    assert "+ check in a container (" in ended.stderr
+    assert "sample.txt -> hello" in ended.stderr
+
+
 def is_nap(folder: Path, nap: str) -> bool:
     try:
         return (folder / "cmdline").read_bytes() == b"sleep\0" + nap.encode() + b"\0"

@@ -125,8 +125,16 @@ def run(arguments: Sequence[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         from fnpack.cli.failures import show
 
-        return show(_as_ours(error, arguments), as_json=as_json, debug=debug)
+        return show(
+            _as_ours(error, arguments), as_json=as_json, debug=debug, progress=_progress_of(arguments)
+        )
     return outcome if isinstance(outcome, int) else ExitCode.OK
+
+
+def _progress_of(arguments: Sequence[str]) -> str:
+    """Whether a program reads stderr, and so the error too."""
+    words = " ".join(arguments)
+    return "json" if "--progress json" in words or "--progress=json" in words else "auto"
 
 
 def _as_ours(error: Exception | KeyboardInterrupt, arguments: Sequence[str]) -> FnpackError:

@@ -91,7 +91,7 @@ def usage_fault(error: click.UsageError, arguments: Sequence[str]) -> UsageFault
     return UsageFault(message, hint=hint)
 
 
-def show(error: FnpackError, *, as_json: bool, debug: bool) -> int:
+def show(error: FnpackError, *, as_json: bool, debug: bool, progress: str = "auto") -> int:
     """Print the error for a person or for a program; returns the exit code."""
-    Terminal(as_json=as_json, debug=debug).fail(error)
+    Terminal(as_json=as_json, debug=debug, progress=progress).fail(error)
     return int(error.exit_code)

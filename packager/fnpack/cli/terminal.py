@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
 import traceback
 from collections.abc import Mapping
 
+from fnpack.cli.progress_view import JsonView, view_of
 from fnpack.progress import ProgressEvent
 from fnpack_triggers.errors import FnpackError
 
 SCHEMA_VERSION = 1
 _COLOURS = {"green": "32", "red": "31", "yellow": "33", "dim": "2", "bold": "1"}
-_ERASE_LINE = "\r\x1b[K"
-_STEP_WIDTH = 90
 
 
 class Terminal:
-    """Writes a command's output. With `as_json`, one object on stdout and plain progress lines on stderr."""
+    """Writes a command's output. With `as_json`, one object on stdout and plain progress lines on stderr.
 
-    def __init__(self, *, as_json: bool = False, debug: bool = False) -> None:
+    `progress` is one of progress_view.KINDS; with `json` everything on stderr is a JSON object.
+    """
+
+    def __init__(self, *, as_json: bool = False, debug: bool = False, progress: str = "auto") -> None:
         self.as_json, self.debug = as_json, debug
-        self._live = sys.stderr.isatty() and not as_json and os.environ.get("TERM") != "dumb"
-        self._coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-        self._open_line = False
+        is_live = sys.stderr.isatty() and not as_json and os.environ.get("TERM") != "dumb"
+        self._coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and progress != "json"
+        self._view = view_of(progress, self._paint, is_live=is_live)
         self._since = time.monotonic()
 
     @property
@@ -46,7 +47,10 @@ class Terminal:
 
     def say(self, text: str = "", *, style: str = "") -> None:
         """A line for a person."""
-        self._end_open_line()
+        if isinstance(self._view, JsonView):
+            self._view.tell("text", text=text)
+            return
+        self._view.clear()
         print(self._paint(text, style), file=sys.stderr)
 
     def warn(self, text: str) -> None:
@@ -54,41 +58,35 @@ class Terminal:
         self.say(f"Note: {text}", style="yellow")
 
     def progress(self, event: ProgressEvent) -> None:
-        """Show a step: redrawn in place on a terminal, one line when it ends elsewhere."""
-        step = _short(event.step)
-        if not step:
-            return
-        if event.status in ("started", "running"):
-            if self._live:
-                self._end_open_line()
-                print(f"  {step} {self._paint(_amount(event), 'dim')}", end="", file=sys.stderr, flush=True)
-                self._open_line = True
-            return
-        self._end_open_line()
-        marks = {"failed": self._paint("x", "red"), "cached": self._paint("=", "dim")}
-        took = f" ({event.duration_s:.1f} s)" if event.duration_s is not None else ""
-        after = " (cached)" if event.status == "cached" else took
-        print(
-            f"{marks.get(event.status, self._paint('+', 'green'))} {step}{after}", file=sys.stderr, flush=True
-        )
+        """Show what happened to a step."""
+        self._view.show(event)
+
+    def summary(self, text: str, facts: Mapping[str, object]) -> None:
+        """How a command ended well: a line for a person, or `facts` for a program that reads progress."""
+        if isinstance(self._view, JsonView):
+            self._view.tell("summary", **facts)
+        else:
+            self.say(text, style="dim")
+
+    def close(self) -> None:
+        """Leave nothing half-drawn behind."""
+        self._view.clear()
 
     def fail(self, error: FnpackError) -> None:
         """An expected failure: what, why, what to do. A stack trace only with --debug."""
-        self._end_open_line()
+        self._view.clear()
         if self.debug:
             traceback.print_exception(error)
+        facts = {"code": error.code, "message": str(error), "hint": error.hint}
+        if isinstance(self._view, JsonView):
+            self._view.tell("error", **facts)
         if self.as_json:
-            facts = {"code": error.code, "message": str(error), "hint": error.hint}
             print(json.dumps({"schema_version": SCHEMA_VERSION, "error": facts}))
+        if self.as_json or isinstance(self._view, JsonView):
             return
         print(f"{self._paint(f'Error {error.code}:', 'red')} {_listed(error)}", file=sys.stderr)
         if error.hint:
             print(f"{self._paint('Hint:', 'bold')} {error.hint}", file=sys.stderr)
-
-    def _end_open_line(self) -> None:
-        if self._open_line:
-            print(_ERASE_LINE, end="", file=sys.stderr)
-            self._open_line = False
 
     def _paint(self, text: str, style: str) -> str:
         return f"\x1b[{_COLOURS[style]}m{text}\x1b[0m" if style and self._coloured else text
@@ -100,17 +98,3 @@ def _listed(error: FnpackError) -> str:
     if len(problems) < 2:
         return str(error)
     return "\n".join([f"{len(problems)} problems", *(f"  - {problem}" for problem in problems)])
-
-
-def _short(step: str) -> str:
-    """A build step's name as a person wants it: without mounts and on one line; "" for an Engine's inner workings."""
-    if step.startswith("[internal]") or step == "copy /context /":
-        return ""
-    text = " ".join(re.sub(r"--mount=\S+", "", step).split())
-    return text if len(text) <= _STEP_WIDTH else text[: _STEP_WIDTH - 3] + "..."
-
-
-def _amount(event: ProgressEvent) -> str:
-    if event.total_bytes and event.current_bytes is not None:
-        return f"{event.current_bytes / 1e6:.1f} of {event.total_bytes / 1e6:.1f} MB"
-    return event.detail[:100]

@@ -28,6 +28,7 @@ from fnpack.spec import AppSpec, Environment, LockMode, ModelSource
 HOSTS = ("fnpack", "azure-functions")
 PLATFORMS = ("linux/amd64", "linux/arm64")
 BUILDERS = ("oci", "docker")
+CHECK_TIMEOUT_S = 600.0  # init() may load a large model
 OUTPUTS = ("registry", "engine", "oci-layout", "docker-archive")
 _SBOM_WORDS = {"attach": True, "none": False}
 LOCAL_BASES = ("oci-layout:", "docker-archive:")
@@ -45,8 +46,9 @@ class BuildSettings:
     With `identity` the host in the image can sign in without a connection string. `project` is the folder that keeps
     the lock file; None for the entry script's. `lock_mode` says what becomes of it: `upgrade` takes new versions, with
     `locked` it is not to be changed. `platforms` are all that are asked for, `platform` is the first. `output` is
-    `registry`, `engine`, `oci-layout[:PATH]` or `docker-archive[:PATH]`. `attach_sbom` says whether images in
-    registries and OCI layouts get an SBOM, None that those in registries do; `sbom_file` is written in any case.
+    `registry`, `engine`, `oci-layout[:PATH]` or `docker-archive[:PATH]`. With `check` the app is tried before its image
+    goes anywhere, with the input `sample` if there is one. `attach_sbom` says whether images in registries and
+    OCI layouts get an SBOM, None that those in registries do; `sbom_file` is written in any case.
     """
 
     app: AppSpec
@@ -65,6 +67,9 @@ class BuildSettings:
     insecure_registries: tuple[str, ...] = ()
     attach_sbom: bool | None = None
     sbom_file: Path | None = None
+    check: bool = True
+    sample: Path | None = None
+    check_timeout_s: float = CHECK_TIMEOUT_S
 
 
 class _Given(NamedTuple):
@@ -106,6 +111,7 @@ def complete(
         problems.add("--push", "there is no name to push to", "give `--tag registry.example.com/name:tag`")
     builder, output = _builder(raw, push, platforms, problems), _output(raw, push, problems)
     attach_sbom, sbom_file = _sbom(raw, builder, problems)
+    check, sample, check_timeout_s = _check(raw, problems)
     problems.check()
     if script is None:  # cannot be: a missing script is a problem
         raise AssertionError("no entry script, and no problem noted")
@@ -127,6 +133,9 @@ def complete(
         insecure_registries=_texts(raw, "insecure_registry"),
         attach_sbom=attach_sbom,
         sbom_file=sbom_file,
+        check=check,
+        sample=sample,
+        check_timeout_s=check_timeout_s,
     )
 
 
@@ -258,6 +267,32 @@ def _sbom(raw: RawSettings, builder: str, problems: Problems) -> tuple[bool | No
         what = "the builder `docker` writes no SBOM: the Engine's own tools do"
         problems.add(setting.source, what, "leave `--sbom` out, or use `--builder oci`")
     return None, absolute(setting.folder, setting.value)
+
+
+def _check(raw: RawSettings, problems: Problems) -> tuple[bool, Path | None, float]:
+    """Whether to check, with which sample, and for how long at most (seconds)."""
+    is_on = raw.get("check") is None or _switch(raw, "check")
+    setting, sample = raw.get("sample"), None
+    if setting is not None and isinstance(setting.value, str):
+        sample = absolute(setting.folder, setting.value)
+        if not sample.is_file():
+            what = "is a folder" if sample.is_dir() else "does not exist"
+            problems.add(
+                setting.source, f"the sample {label(sample)} {what}", "give a file with an input of run()"
+            )
+        elif not is_on:
+            problems.add(
+                setting.source, "a sample is for the check, which is off", "leave one of the two out"
+            )
+    given, timeout_s = _given(raw, "check_timeout"), CHECK_TIMEOUT_S
+    if given is not None:
+        try:
+            timeout_s = float(given.value)
+        except ValueError:
+            timeout_s = 0
+        if not 0 < timeout_s < float("inf"):
+            problems.add(given.source, f"`{given.value}` is no number of seconds", "write 600")
+    return is_on, sample, timeout_s
 
 
 def _texts(raw: RawSettings, option: str) -> tuple[str, ...]:

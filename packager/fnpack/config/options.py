@@ -64,6 +64,9 @@ OPTIONS: dict[str, Option] = {
         Option("output"),
         Option("sbom"),
         Option("insecure_registry", "list"),
+        Option("check", "switch"),
+        Option("sample"),
+        Option("check_timeout"),
         Option("identity", "switch"),
         Option("push", "switch"),
     )

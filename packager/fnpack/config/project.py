@@ -165,6 +165,8 @@ def _from_file(section: Section, option: Option) -> Value | None:
             option.name, "this is a number, and 3.10 would be 3.1", 'write it in quotes, as in "3.10"'
         )
         return None
+    if option.name == "check_timeout" and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
     text = section.text(option.name)
     return (text,) if option.kind == "list" and text is not None else text
 

@@ -7,6 +7,7 @@ import time
 from fnpack.app.entry_script import check_entry_script
 from fnpack.build import Built, default_platform, default_tag, workplace
 from fnpack.cache_folder import cache_folder
+from fnpack.check import Check
 from fnpack.config.build import BuildSettings
 from fnpack.daemonless.deliver import Destination, deliver, destination_of, registries_for
 from fnpack.daemonless.earlier import earlier_image
@@ -22,18 +23,23 @@ def build_image(settings: BuildSettings, destination: Destination, progress: Pro
     """Build the image for every platform that is asked for and put it where `destination` says.
 
     Raises the errors of every step: EntryScriptError, DependencyError, RegistryError, BaseImageUnfit, UnsafeContent,
-    LayerCacheError, OutputError.
+    LayerCacheError, OutputError, CheckFailed, CheckTooSlow.
     """
     check_entry_script(settings.app.entry_script)
     cache = LayerCache(cache_folder() / "layers")
     platforms = settings.platforms or (default_platform(settings),)
     tag = settings.tag or default_tag(settings)
-    with registries_for(settings, tag) as registries, workplace() as folder:
+    with (
+        registries_for(settings, tag) as registries,
+        workplace() as folder,
+        Check(settings, folder, progress) as check,
+    ):
         remote = earlier_image(destination, tag, registries, cache)
         parts = [parts_of(settings, one, registries, folder, remote, progress) for one in platforms]
+        check.start(parts, has_engine=destination.kind == "engine")
         images = [assemble(settings, part, cache, remote, progress) for part in parts]
         images = with_sboms(settings, images, parts, destination)
-        reference = deliver(images, parts, destination, tag, registries, progress)
+        reference = deliver(images, parts, destination, tag, registries, progress, check)
     _pruned_now_and_then(cache)
     first = parts[0]
     return Built(
@@ -43,6 +49,7 @@ def build_image(settings: BuildSettings, destination: Destination, progress: Pro
         first.target.python_version,
         ",".join(platforms),
         destination.kind == "registry",
+        check.outcome,
     )
 
 
@@ -56,4 +63,7 @@ def _pruned_now_and_then(cache: LayerCache) -> None:
         mark.touch()
     except OSError:
         return
+    from fnpack.check.tree import prune
+
     cache.prune()
+    prune()

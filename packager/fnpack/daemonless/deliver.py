@@ -12,10 +12,11 @@ from fnpack.build import default_tag, step
 from fnpack.config.build import BuildSettings
 from fnpack.oci.artifacts import CYCLONEDX, SBOM_ANNOTATIONS
 from fnpack.oci.image import Image
-from fnpack.progress import Progress
+from fnpack.progress import Progress, ProgressEvent, in_phase
 from fnpack.registry.settings import RegistrySettings
 
 if TYPE_CHECKING:
+    from fnpack.check import Check
     from fnpack.daemonless.parts import Parts
     from fnpack.registry import Reference, Registries
 
@@ -75,11 +76,35 @@ def deliver(  # noqa: PLR0917 - the last step of a build, called once
     tag: str,
     registries: Registries,
     progress: Progress,
+    check: Check,
 ) -> str:
-    """Put the images where they shall be; returns what names them there."""
+    """Put the images where they shall be, once `check` has passed; returns what names them there.
+
+    Blobs go to a registry meanwhile: without a manifest nobody sees them.
+    """
+    if destination.kind != "registry":
+        check.wait()
+    check.stop_if_failed()
+    with in_phase(progress, "push" if destination.kind == "registry" else "write") as told:
+        return _delivered(images, parts, destination, tag, registries, told, check)
+
+
+def _delivered(  # noqa: PLR0917 - as above
+    images: Sequence[Image],
+    parts: Sequence[Parts],
+    destination: Destination,
+    tag: str,
+    registries: Registries,
+    progress: Progress,
+    check: Check,
+) -> str:
+    if destination.kind != "registry":
+        from fnpack.daemonless.told_layers import told_image
+
+        images = [told_image(image, progress) for image in images]
     match destination.kind:
         case "registry":
-            return step(progress, f"push {tag}", lambda: _push(images, parts, tag, registries, progress))
+            return _push(images, parts, tag, registries, progress, check)
         case "oci-layout":
             from fnpack.oci.outputs import write_layout, write_layout_archive
 
@@ -98,32 +123,44 @@ def deliver(  # noqa: PLR0917 - the last step of a build, called once
             from fnpack.oci.outputs import load
 
             with Engine.connect() as engine:
-                return step(progress, f"load {tag}", lambda: load(images[0], tag, engine.client.api))
+                api = engine.client.api
+                if check.is_left_to_engine:
+                    from fnpack.check.container import ContainerCheck
+
+                    python, version = parts[0].conda_python or "python3", parts[0].target.python_version
+                    container = ContainerCheck(api, check.settings, progress, python, version)
+                    return container.load(images[0], tag, check)
+                return step(progress, f"load {tag}", lambda: load(images[0], tag, api))
 
 
-def _push(
+def _push(  # noqa: PLR0917 - as above
     images: Sequence[Image],
     parts: Sequence[Parts],
     tag: str,
     registries: Registries,
     progress: Progress,
+    check: Check,
 ) -> str:
     from fnpack.oci.image import index_of
     from fnpack.registry import Reference, push_image, push_index
+
+    def told(event: ProgressEvent) -> None:
+        check.stop_if_failed()  # in the midst of a long push, too
+        progress(event)
 
     target = Reference.parse(tag)
     if len(images) == 1:
         image = images[0]
         result = push_image(
             target, manifest=image.manifest, config=image.config, layers=image.layers, registries=registries,
-            base=parts[0].base.registry, progress=progress,
+            base=parts[0].base.registry, progress=told, ready=check.wait,
         )  # fmt: skip
         _attach_sbom(image, target, registries, progress)
         return f"{target.name}@{result.digest}"
     for image, part in zip(images, parts, strict=True):
         push_image(
             target.at(image.digest), manifest=image.manifest, config=image.config, layers=image.layers,
-            registries=registries, base=part.base.registry, progress=progress,
+            registries=registries, base=part.base.registry, progress=told, ready=check.wait,
         )  # fmt: skip
         _attach_sbom(image, target, registries, progress)
     index = push_index(target, index_of(images, {}), registries=registries, progress=progress)

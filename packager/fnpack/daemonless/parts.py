@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,13 +22,16 @@ from fnpack.oci import function_app
 from fnpack.oci.content import Layer
 from fnpack.oci.image import Image, ImageSettings, build
 from fnpack.oci.layer_cache import Known, LayerCache
-from fnpack.oci.recipes import Recipe, layer_of
-from fnpack.progress import Progress
+from fnpack.oci.recipes import Recipe, is_new, layer_of
+from fnpack.progress import Progress, ProgressEvent, in_phase
 from fnpack.provenance.contents import ModelContents, model_contents, models_label
 
 if TYPE_CHECKING:
+    from fnpack.dependencies.conda.environment import CondaEnvironment
     from fnpack.dependencies.conda.prefix import CondaPrefix
+    from fnpack.dependencies.provide import Dependencies
     from fnpack.dependencies.target import Target
+    from fnpack.oci.model_layers import ModelLayers
     from fnpack.registry import Registries
 
 _WORKERS = 4
@@ -43,6 +47,7 @@ class Parts:
     model_files: dict[str, dict[str, Path]]  # by model, path in the image to file here
     recipes: list[Recipe] = field(default_factory=list)
     conda_python: str | None = None
+    dependencies: Dependencies | None = None  # pip's packages
     prefix: CondaPrefix | None = None
     models: list[ModelContents] = field(default_factory=list)  # known when the layers are
 
@@ -58,14 +63,16 @@ def parts_of(  # noqa: PLR0917 - a step of a build, called once
     """Find and write all that the image of one platform is made from; `folder` is for the app directory."""
     from fnpack.dependencies.target import Target
 
-    base = base_for(settings, platform, registries, progress)
-    python_version = python_of(settings, base)
+    with in_phase(progress, "base") as told:
+        base = base_for(settings, platform, registries, told)
+        python_version = python_of(settings, base)
     glibc = (2, base.python.glibc_minor) if base.python.glibc_minor else None
     target = Target(platform, python_version, libc_version=glibc)
-    conda = conda_of(settings, target, progress)
-    if conda is not None:
-        (target,) = conda.targets
-    found = resolved(settings, target, conda, progress)
+    with in_phase(progress, "resolve") as told:
+        conda = conda_of(settings, target, told)
+        if conda is not None:
+            (target,) = conda.targets
+        found = resolved(settings, target, conda, told)
     placed: dict[Path, Path] = {}
     app_folder = folder / platform.replace("/", "-")
     app = write_app(
@@ -74,9 +81,23 @@ def parts_of(  # noqa: PLR0917 - a step of a build, called once
         lock_text=found.requirements_txt if found else "",
         place=lambda source, place: placed.update({place: source}),
     )
-    parts = Parts(base, target, app, _model_files(placed))
+    parts = Parts(base, target, app, _model_files(placed), dependencies=found)
+    with in_phase(progress, "resolve") as told:
+        _add_recipes(parts, settings, conda, remote, told)
+    return parts
+
+
+def _add_recipes(
+    parts: Parts,
+    settings: BuildSettings,
+    conda: CondaEnvironment | None,
+    remote: Earlier,
+    progress: Progress,
+) -> None:
+    """What is installed: the host, a conda environment, pip's packages."""
+    target, found = parts.target, parts.dependencies
     if settings.host == "fnpack":
-        parts.recipes += host_layers(settings, app_folder, target, remote, progress)
+        parts.recipes += host_layers(settings, parts.app.path, target, remote, progress)
     site = function_app.SITE_PACKAGES
     if conda is not None:
         from fnpack.oci.tree_layers import TreeRecipe
@@ -87,7 +108,6 @@ def parts_of(  # noqa: PLR0917 - a step of a build, called once
         site, parts.conda_python = prefix.site_packages.strip("/"), prefix.python
     if found is not None:
         parts.recipes += package_layers(found, target, site, remote, progress)
-    return parts
 
 
 def _model_files(placed: Mapping[Path, Path]) -> dict[str, dict[str, Path]]:
@@ -105,19 +125,21 @@ def assemble(
 ) -> Image:
     """Make the layers that are not known yet, and the image."""
     from fnpack.image.context import app_labels
-    from fnpack.oci.model_layers import model_layers
 
     mtime_s = source_date_s()
     recipes = parts.recipes
 
     def made(recipe: Recipe) -> Layer:
-        return layer_of(recipe, cache, mtime_s=mtime_s, remote=remote.layers)
+        return _told_layer(recipe, cache, mtime_s, remote, layers_progress)
 
     def all_layers() -> list[Layer]:
         with ThreadPoolExecutor(_WORKERS) as pool:
             return list(pool.map(made, recipes))
 
-    layers = step(progress, f"{len(recipes)} layers for {parts.target.platform}", all_layers)
+    with in_phase(progress, "layers") as layers_progress:
+        new = sum(is_new(one, cache, mtime_s=mtime_s, remote=remote.layers) for one in recipes)
+        name = f"{len(recipes)} layers for {parts.target.platform}"
+        layers = step(layers_progress, name, all_layers, is_cached=lambda _: not new)
     known = {recipe.key: _known(layer) for recipe, layer in zip(recipes, layers, strict=True)}
     labels = app_labels(
         parts.app.path,
@@ -126,15 +148,17 @@ def assemble(
         parts.target.python_version,
         parts.app.functions,
     )
-    told = []
-    for name, files in parts.model_files.items():
-        found = model_layers(files, f"model {name}", cache, mtime_s=mtime_s)
-        root = f"{function_app.ROOT}/{MODELS}/{name.replace(':', '/')}"
-        told.append((model_contents(name, root, found.files), [layer.diff_id for layer in found.layers]))
-        layers += found.layers
-    parts.models = [model for model, _ in told]
-    if told:
-        labels["io.fnpack.models"] = models_label(told)
+    models = []
+    with in_phase(progress, "models") as told:
+        for name, files in parts.model_files.items():
+            found = _told_model(files, f"model {name}", cache, mtime_s, told)
+            root = f"{function_app.ROOT}/{MODELS}/{name.replace(':', '/')}"
+            contents = model_contents(name, root, found.files)
+            models.append((contents, [layer.diff_id for layer in found.layers]))
+            layers += found.layers
+    parts.models = [model for model, _ in models]
+    if models:
+        labels["io.fnpack.models"] = models_label(models)
     labels["org.opencontainers.image.base.digest"] = parts.base.digest
     labels[CACHE_LABEL] = remote.text(known)
     layers.append(made(function_app.app_recipe(parts.app.path)))
@@ -155,6 +179,37 @@ def assemble(
         created=created,
         annotations={**annotations, "org.opencontainers.image.created": created},
     )
+
+
+def _told_layer(
+    recipe: Recipe, cache: LayerCache, mtime_s: int, remote: Earlier, progress: Progress
+) -> Layer:
+    """The recipe's layer; says whether it was made or known."""
+    since, name = time.monotonic(), f"layer {recipe.title}"
+    is_known = not is_new(recipe, cache, mtime_s=mtime_s, remote=remote.layers)
+    if not is_known:
+        progress(ProgressEvent(name, "started"))
+    layer = layer_of(recipe, cache, mtime_s=mtime_s, remote=remote.layers)
+    size, took_s = layer.descriptor.size_bytes, time.monotonic() - since
+    if is_known:
+        progress(ProgressEvent(name, "cached", total_bytes=size))
+    else:
+        progress(ProgressEvent(name, "done", "made", size, size, took_s))
+    return layer
+
+
+def _told_model(
+    files: Mapping[str, Path], name: str, cache: LayerCache, mtime_s: int, progress: Progress
+) -> ModelLayers:
+    """The model's layers; large files are read once, for their digests."""
+    from fnpack.oci.model_layers import model_layers
+
+    since = time.monotonic()
+    progress(ProgressEvent(name, "started"))
+    found = model_layers(files, name, cache, mtime_s=mtime_s)
+    size = sum(layer.descriptor.size_bytes for layer in found.layers)
+    progress(ProgressEvent(name, "done", "", size, size, time.monotonic() - since))
+    return found
 
 
 def _settings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
@@ -76,6 +77,19 @@ class Engine:
 
         request = BuildRequest(context, tags, platform, build_args or {}, network, secrets or {})
         return build(self.client.api, request, logins, progress)
+
+    def tag(self, image_id: str, tag: str) -> None:
+        """Give an image a name."""
+        repository, version = transfer.split_reference(tag)
+        self.client.api.tag(image_id, repository, version or "latest", force=True)
+
+    def remove_unnamed(self, image_id: str) -> None:
+        """Remove an image that has no name; one that has stays, and so does the build's cache."""
+        from docker.errors import DockerException
+
+        with suppress(DockerException):
+            if not inspect_image(self.client.api, image_id).get("RepoTags"):
+                self.client.api.remove_image(image_id)
 
     def push(self, reference: str, logins: Sequence[RegistryLogin] = (), progress: Progress = ignore) -> str:
         """Push a tag; returns `registry/repository@sha256:...`. Raises `PushFailed` (FN414)."""

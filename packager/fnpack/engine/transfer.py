@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
@@ -19,6 +20,9 @@ _FINISHED: dict[str, Status] = {
     "Already exists": "cached",
     "Layer already exists": "cached",
 }
+# What a push does with a layer, in the words of fnpack's own registry client.
+_STATES = {"Pushed": "pushed", "Layer already exists": "present"}
+_MOUNTED = "Mounted from"
 
 
 class TransferFailed(Exception):  # noqa: N818 - says what happened
@@ -73,8 +77,10 @@ def _run(start: Callable[[], object], step: str, progress: Progress) -> Line:
     from docker.errors import APIError, DockerException
     from requests import RequestException
 
+    since = time.monotonic()
     progress(ProgressEvent(step, "started"))
     aux: Line = {}
+    sizes: dict[str, int] = {}
     try:
         for line in cast("Iterable[Line]", start()):
             if "errorDetail" in line or "error" in line:
@@ -82,7 +88,7 @@ def _run(start: Callable[[], object], step: str, progress: Progress) -> Line:
                 raise TransferFailed(str(detail.get("message") or line.get("error")))
             found = line.get("aux")
             aux = cast("Line", found) if isinstance(found, Mapping) and "Digest" in found else aux
-            _report(step, line, progress)
+            _report(step, line, progress, sizes)
     except APIError as exc:
         raise TransferFailed(str(exc.explanation or exc)) from exc
     except (DockerException, RequestException, OSError) as exc:
@@ -90,17 +96,25 @@ def _run(start: Callable[[], object], step: str, progress: Progress) -> Line:
     except TransferFailed as exc:
         progress(ProgressEvent(step, "failed", str(exc)))
         raise
-    progress(ProgressEvent(step, "done"))
+    progress(ProgressEvent(step, "done", duration_s=time.monotonic() - since))
     return aux
 
 
-def _report(step: str, line: Line, progress: Progress) -> None:
+def _report(step: str, line: Line, progress: Progress, sizes: dict[str, int]) -> None:
+    """Tell of a layer; the Engine says its size only while the layer is on its way, so `sizes` keeps it."""
     layer, state = line.get("id"), str(line.get("status", ""))
     if not isinstance(layer, str) or not state:
         return
     size = cast("Mapping[str, int]", line.get("progressDetail") or {})
-    status = _FINISHED.get(state, "running")
-    progress(ProgressEvent(f"{step} {layer}", status, state, size.get("current"), size.get("total")))
+    current, total = size.get("current"), size.get("total") or sizes.get(layer)
+    if total is not None:
+        sizes[layer] = total
+    is_mounted = state.startswith(_MOUNTED)
+    status: Status = "cached" if is_mounted else _FINISHED.get(state, "running")
+    if status != "running":
+        current = total
+    detail = "mounted" if is_mounted else _STATES.get(state, state)
+    progress(ProgressEvent(f"{step} {layer}", status, detail, current, total))
 
 
 def _push_failure(reference: str, answer: str, had_login: bool) -> PushFailed:

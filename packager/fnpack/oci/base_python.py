@@ -22,18 +22,23 @@ _MUSL = re.compile(r"^(?:\./)?(?:usr/)?lib/ld-musl-[^/]+$")
 _GLIBC = re.compile(r"^(?:\./)?(?:usr/)?lib(?:64|/[^/]+)?/libc(?:-2\.(\d+))?\.so(?:\.6)?$")
 _DPKG = re.compile(r"^(?:\./)?var/lib/dpkg/(?:status|status\.d/libc6[^/]*)$")
 _LIBC6 = re.compile(rb"^Package: libc6\n(?:.+\n)*?Version: 2\.(\d+)", re.MULTILINE)
+_LIBRARY = re.compile(r"(?:^|/)(lib[^/]*\.so(?:\.[\w.]+)?)$")
 _STATUS_MAX_BYTES = 64 << 20
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class BasePython:
-    """What a base image runs. `python_version` is "3.11" style, `glibc_minor` 36 for 2.36; None: there is none."""
+    """What a base image runs. `python_version` is "3.11" style, `glibc_minor` 36 for 2.36; None: there is none.
+
+    `libraries` are the file names of its shared libraries (`libgomp.so.1`).
+    """
 
     python_version: str | None
     python: str | None  # the interpreter's path
     libc: Literal["glibc", "musl"] | None
     glibc_minor: int | None
+    libraries: tuple[str, ...] = ()
 
 
 def base_python(base: BaseSource, cache: Path | None) -> BasePython:
@@ -55,8 +60,11 @@ def _scan(base: BaseSource) -> BasePython:
     pythons: dict[str, str] = {}
     libc: Literal["glibc", "musl"] | None = None
     minor: int | None = None
+    libraries: set[str] = set()
     for layer in base.layers():  # a higher layer wins
         for entry, content in _entries(base, layer):
+            if library := _LIBRARY.search(entry.name):
+                libraries.add(library[1])
             if binary := _BINARY.match(entry.name):
                 pythons[binary[1]] = binary[2]
             elif _MUSL.match(entry.name):
@@ -68,8 +76,9 @@ def _scan(base: BaseSource) -> BasePython:
                 minor = int(status[1])
     for place in _PLACES:
         if place in pythons:
-            return BasePython(pythons[place], f"/{place}/python{pythons[place]}", libc, minor)
-    return BasePython(None, None, libc, minor)
+            python = f"/{place}/python{pythons[place]}"
+            return BasePython(pythons[place], python, libc, minor, tuple(sorted(libraries)))
+    return BasePython(None, None, libc, minor, tuple(sorted(libraries)))
 
 
 def _entries(base: BaseSource, layer: Content) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
@@ -95,7 +104,9 @@ def _read(note: Path | None) -> BasePython | None:
         return None
     try:
         content = json.loads(note.read_bytes())
-        return BasePython(**content["found"]) if content["format"] == _FORMAT else None
+        if content["format"] != _FORMAT:
+            return None
+        return BasePython(**{**content["found"], "libraries": tuple(content["found"]["libraries"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

@@ -76,6 +76,14 @@ def layer_of(
     return Layer(LazyContent(descriptor, made), known.diff_id, recipe.title)
 
 
+def is_new(
+    recipe: Recipe, cache: LayerCache, *, mtime_s: int = 0, remote: Mapping[str, Known] | None = None
+) -> bool:
+    """Whether `layer_of` has to make the layer."""
+    key = recipe.key if not mtime_s else f"{recipe.key}-{mtime_s}"
+    return cache.known(key) is None and key not in (remote or {})
+
+
 def make(recipe: Recipe, cache: LayerCache, key: str, mtime_s: int = 0) -> Layer:
     """Write the layer into the cache, whatever is there. Raises LayerCacheError, UnsafeContent."""
     with cache.writing() as file:

@@ -59,11 +59,13 @@ def push_image(
     base: RegistryBase | None = None,
     tags: Sequence[str] = (),
     progress: Progress = ignore,
+    ready: Callable[[], None] = lambda: None,
 ) -> PushResult:
     """Push an image's blobs, then its manifest under the target's tag and each of `tags`.
 
     Layers that `base` holds are mounted where it is in the same registry, and else streamed from there. A target with
-    a digest gives no tag away, whether it names one or not: so the images of an index are pushed.
+    a digest gives no tag away, whether it names one or not: so the images of an index are pushed. `ready` is called
+    before the manifest; what it raises ends the push.
     Raises RegistryUnauthorised, RegistryDenied, TooLarge, TransferBroken and the other errors of this package.
     """
     _intend(registries, target, base)
@@ -72,6 +74,7 @@ def push_image(
     pushed = PushedBlobs(registries.memory, target.name)
     for known in (pushed.known(), frozenset[str]()):
         push.blobs(blobs, known)
+        ready()
         try:
             push.manifest(manifest, tags)
         except RegistryError as exc:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fnpack import build
 from fnpack.app.functions import Function
+from fnpack.check import Outcome as Check
 from fnpack.config.build import BuildSettings
 from fnpack.progress import Progress
 
@@ -27,13 +28,17 @@ def build_image(settings: BuildSettings, progress: Progress) -> Outcome:
         from fnpack import daemonless
 
         built = daemonless.build_image(settings, daemonless.destination_of(settings), progress)
-    return Outcome(_by_digest(built.reference), _lines(built.app.functions))
+    return Outcome(_by_digest(built.reference), (*_lines(built.app.functions), *_check_lines(built.check)))
 
 
 def build_context(settings: BuildSettings, folder: Path, progress: Progress) -> Outcome:
     """Write the Dockerfile and all that it needs."""
     app = build.build_context(settings, folder, progress)
     return Outcome(str(folder), _lines(app.functions))
+
+
+def _check_lines(check: Check) -> tuple[str, ...]:
+    return (f"check: {check.status}" + (f", {check.text}" if check.text else ""),)
 
 
 def _by_digest(reference: str) -> str:

@@ -32,6 +32,9 @@ _VARIABLES = (
     "builder",
     "output",
     "insecure_registry",
+    "check",
+    "check_timeout",
+    "sample",
 )
 _GPU = "name a base image with CUDA: `environment.docker.base_image`"
 

@@ -38,6 +38,9 @@ builder = "oci"
 output = "engine"
 sbom = "none"
 insecure_registry = ["registry.example"]
+check = false
+sample = "sample.json"
+check_timeout = 60
 push = true
 identity = true
 """

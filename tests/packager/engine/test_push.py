@@ -49,7 +49,7 @@ def test_a_push_gives_a_digest_that_can_be_pulled_back(
     assert reference.startswith(f"{registry}/team/app@sha256:")
     assert engine.digest_reference(image, tag) == reference
     assert [event.status for event in events if event.step == f"push {tag}"] == ["started", "done"]
-    assert any(event.detail == "Pushed" for event in events)
+    assert any(event.detail == "pushed" for event in events)
     engine.client.api.remove_image(image, force=True)
     pulled = engine.base_image(reference, progress=events.append)
     assert pulled.image_id == image

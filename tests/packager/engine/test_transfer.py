@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from fnpack.engine.base_image import _fits, _unavailable
-from fnpack.engine.transfer import _push_failure, split_reference
+from fnpack.engine.transfer import Line, _push_failure, _report, split_reference
+from fnpack.progress import ProgressEvent, Tally
 
 
 @pytest.mark.parametrize(
@@ -59,3 +60,25 @@ def test_a_port_is_not_a_tag() -> None:
     assert split_reference("127.0.0.1:5000/app") == ("127.0.0.1:5000/app", None)
     assert split_reference("127.0.0.1:5000/app:1") == ("127.0.0.1:5000/app", "1")
     assert split_reference("a/b@sha256:0") == ("a/b", "sha256:0")
+
+
+def test_layers_of_a_push_end_with_their_size_and_in_the_words_of_the_registry_client() -> None:
+    events: list[ProgressEvent] = []
+    tally, sizes = Tally(events.append), dict[str, int]()
+    lines: list[Line] = [
+        {"id": "a", "status": "Preparing"},
+        {"id": "a", "status": "Pushing", "progressDetail": {"current": 10, "total": 500}},
+        {"id": "a", "status": "Pushed"},
+        {"id": "b", "status": "Layer already exists"},
+        {"id": "c", "status": "Mounted from library/python"},
+        {"status": "latest: digest: sha256:0 size: 1"},
+    ]
+    for line in lines:
+        _report("push app:1", line, tally, sizes)
+    ended = [(one.step, one.status, one.detail, one.total_bytes) for one in events if one.status != "running"]
+    assert ended == [
+        ("push app:1 a", "done", "pushed", 500),
+        ("push app:1 b", "cached", "present", None),
+        ("push app:1 c", "cached", "mounted", None),
+    ]
+    assert tally.sent_bytes == 500

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from plain_base import OWN_PYTHON, write_base
 
 from fnpack import (
     BLOB_TRIGGER,
@@ -179,3 +180,28 @@ def test_script_that_does_not_wait_still_gets_its_package(workspace) -> None:
     subprocess.run([sys.executable, "-c", SCRIPT_THAT_DOES_NOT_WAIT], check=True, timeout=60)
     (found,) = ModelPackage.list(workspace)
     assert found.state == "Succeeded"
+
+
+@pytest.mark.parametrize(("broken", "state"), [(False, "Succeeded"), (True, "Failed")])
+def test_package_is_checked_and_its_log_tells_of_it(
+    workspace, project, tmp_path, monkeypatch, broken, state
+) -> None:
+    monkeypatch.setenv("FNPACK_BASE_IMAGE", write_base(tmp_path / "base"))
+    monkeypatch.setenv("FNPACK_OUTPUT", f"oci-layout:{tmp_path / 'out'}")
+    monkeypatch.setenv("FNPACK_PYTHON_VERSION", OWN_PYTHON)
+    (project / "sample.txt").write_text("hello")
+    monkeypatch.setenv("FNPACK_SAMPLE", "sample.txt")
+    if broken:
+        (project / "score.py").write_text("def init():\n    raise ValueError('no')\n\n\ndef run(d): pass\n")
+    environment = Environment("plain")
+    environment.python.conda_dependencies = CondaDependencies.create(pip_packages=[])
+    made = package_http(workspace, [], InferenceConfig("score.py", environment=environment))
+    if broken:
+        with pytest.raises(WebserviceException, match=r"when init\(\) runs: ValueError: no"):
+            made.wait_for_creation()
+        assert "Error FN420: the app fails its check" in made.get_logs()
+        assert not (tmp_path / "out").exists()
+    else:
+        made.wait_for_creation()
+        assert "check: passed, sample.txt -> hello" in made.get_logs()
+    assert made.state == state
