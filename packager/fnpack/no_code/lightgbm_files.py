@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fnpack.no_code.found import Found, NoCodeError, counted, start_of
 
-_HEADER = 1 << 16
+GOMP = "lightgbm needs libgomp.so.1, which slim base images lack: name a --base-image that has it (libgomp1)"
 _TAIL = 1 << 16
 
 
@@ -43,6 +43,7 @@ def find(path: Path) -> Found:
         ", ".join(
             (f"form {form}", header.get("objective", "").partition(" ")[0], counted(features, "feature"))
         ),
+        notes=(GOMP,),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fnpack.no_code.found import Found, NoCodeError, counted, start_of
+from fnpack.no_code.lightgbm_files import GOMP
 from fnpack.no_code.packed import is_lz4, opened
 from fnpack.no_code.pickles import Global, Made, Pickled, PickleError, read_pickle
 
@@ -85,6 +86,7 @@ def find(path: Path) -> Found:
         pins,
         {"FEATURES": features, "COLUMNS": columns, "TEXT": _takes_text(estimator)},
         about,
+        notes=(GOMP,) if any(pin.startswith("lightgbm") for pin in pins) else (),
     )
 
 

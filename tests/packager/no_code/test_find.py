@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import trained_models as trained
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fnpack.engine.protobuf import encode
@@ -276,6 +276,7 @@ def test_xgboosts_older_form_is_refused_with_how_to_convert(tmp_path: Path) -> N
 
 def test_lightgbm_file_says_form_and_features(tmp_path: Path) -> None:
     found, _ = find(trained.lightgbm_file(tmp_path))
+    assert "libgomp" in found.notes[0]
     assert (found.facts, found.requirements) == ({"FEATURES": 4, "COLUMNS": ()}, ("lightgbm>=4", "numpy"))
     path = tmp_path / "model.txt"
     path.write_text(path.read_text().replace("pandas_categorical:null", 'pandas_categorical:[["a", "b"]]'))
@@ -450,6 +451,7 @@ STARTS = (
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.sampled_from(STARTS), st.binary(max_size=300))
 def test_any_file_is_found_out_or_refused(start: bytes, data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -459,6 +461,7 @@ def test_any_file_is_found_out_or_refused(start: bytes, data: bytes) -> None:
             find(path)
 
 
+@settings(deadline=None)  # the first case trains a model
 @given(st.sampled_from(["skops", "onnx", "ubj"]), st.floats(0, 1), st.binary(min_size=1, max_size=30))
 def test_a_damaged_file_is_found_out_or_refused(kind: str, place: float, noise: bytes) -> None:
     data = _whole(kind)
