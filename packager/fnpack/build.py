@@ -24,7 +24,7 @@ from fnpack_triggers.errors import FnpackError
 if TYPE_CHECKING:
     from fnpack.dependencies.index import PackageIndex
     from fnpack.dependencies.provide import Dependencies
-    from fnpack.engine import BaseImage, Engine
+    from fnpack.engine import Engine
     from fnpack.image.dockerfile import Host
     from fnpack.spec import RegistryLogin
 
@@ -90,7 +90,9 @@ def build_image(settings: BuildSettings, progress: Progress = ignore, *, network
                 f"base image {reference}",
                 lambda: engine.base_image(reference, settings.platform, logins, told),
             )
-        python_version = _fitting_python(settings, base)
+        python_version = fitting_python(
+            settings, base.reference, base.python_version or wanted_python(settings), base.libc
+        )
         context = folder / "context"  # gone after the build, so models may be linked into it
         with in_phase(progress, "resolve") as told:
             app = _write_context(
@@ -240,27 +242,25 @@ def wanted_python(settings: BuildSettings) -> str:
     if settings.python_version:
         return settings.python_version
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
-    allowed = PYTHON_VERSIONS[settings.host]
-    return own if own in allowed else allowed[-1]
+    return own if own in PYTHON_VERSIONS else PYTHON_VERSIONS[-1]
 
 
-def _fitting_python(settings: BuildSettings, base: BaseImage) -> str:
-    """The base image's Python; it is the one that counts, so a different wish is an error."""
-    found = base.python_version or wanted_python(settings)
+def fitting_python(settings: BuildSettings, reference: str, found: str, libc: str | None) -> str:
+    """The Python `found` in a base image, which is the one that counts. Raises BaseImageUnfit where it does not fit."""
     asked = settings.python_version
     if asked and asked != found:
         raise BaseImageUnfit(
-            f"the base image {base.reference} has Python {found}, but {asked} is asked for",
+            f"the base image {reference} has Python {found}, but {asked} is asked for",
             hint=f"choose another --base-image, or --python-version {found}",
         )
-    if found not in PYTHON_VERSIONS[settings.host]:
+    if found not in PYTHON_VERSIONS:
         raise BaseImageUnfit(
-            f"the base image {base.reference} has Python {found}, which the host `{settings.host}` does not run",
-            hint=f"choose a base image with Python {', '.join(PYTHON_VERSIONS[settings.host])}",
+            f"the base image {reference} has Python {found}, which fnpack's apps do not run on",
+            hint=f"choose a base image with Python {', '.join(PYTHON_VERSIONS)}",
         )
-    if base.libc == "musl":
+    if libc == "musl":
         raise BaseImageUnfit(
-            f"the base image {base.reference} is built on musl, for which most packages have no wheels",
+            f"the base image {reference} is built on musl, for which most packages have no wheels",
             hint="choose a Debian-like base, such as the `-slim` images of Python",
         )
     return found

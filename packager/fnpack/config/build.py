@@ -32,10 +32,7 @@ CHECK_TIMEOUT_S = 600.0  # init() may load a large model
 OUTPUTS = ("registry", "engine", "oci-layout", "docker-archive")
 _SBOM_WORDS = {"attach": True, "none": False}
 LOCAL_BASES = ("oci-layout:", "docker-archive:")
-PYTHON_VERSIONS = {
-    "fnpack": ("3.10", "3.11", "3.12", "3.13"),
-    "azure-functions": ("3.9", "3.10", "3.11", "3.12"),
-}
+PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13")  # of fnpack's host, and of Microsoft's base image
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +96,10 @@ def complete(
     environment = _environment(raw, config, problems)
     host = _host(raw, problems)
     platforms = _platforms(raw, config, host, problems)
-    python_version = _python_version(raw, config, host, problems)
+    python_version = _python_version(raw, config, problems)
     if built_in is not None:
         environment = with_packages(environment, built_in.found, models[0])
-        python_version = python_version or _python_of(built_in.found, raw, environment, host)
+        python_version = python_version or _python_of(built_in.found, raw, environment)
     environment = replace(environment, python_version=python_version)
     environment = _with_conda(raw, environment, host, problems)
     environment = _with_base_image(raw, environment, problems)
@@ -300,20 +297,17 @@ def _texts(raw: RawSettings, option: str) -> tuple[str, ...]:
     return setting.value if setting is not None and isinstance(setting.value, tuple) else ()
 
 
-def _python_version(
-    raw: RawSettings, config: InferenceConfig | None, host: str, problems: Problems
-) -> str | None:
+def _python_version(raw: RawSettings, config: InferenceConfig | None, problems: Problems) -> str | None:
     given = _given(raw, "python_version")
     if given is None and config is not None and config.environment.python_version is not None:
         given = _Given(config.environment.python_version, f"{config.environment.requirements_source}: python")
     if given is None:
         return None
-    versions = PYTHON_VERSIONS[host]
-    if given.value not in versions:
+    if given.value not in PYTHON_VERSIONS:
         short = re.match(r"3\.\d+(?=\.)", given.value)
-        what = f"Python `{given.value}` is not possible with the host `{host}`"
-        suggestion = f"use {one_of(versions)}"
-        if short and short[0] in versions:
+        what = f"Python `{given.value}` is not possible"
+        suggestion = f"use {one_of(PYTHON_VERSIONS)}"
+        if short and short[0] in PYTHON_VERSIONS:
             what, suggestion = (
                 f"`{given.value}` names a patch release, which the base image chooses",
                 f"write `{short[0]}`",
@@ -324,10 +318,10 @@ def _python_version(
     return given.value
 
 
-def _python_of(found: Found, raw: RawSettings, environment: Environment, host: str) -> str | None:
+def _python_of(found: Found, raw: RawSettings, environment: Environment) -> str | None:
     """The Python that made the model, where its file says it and nothing else decides."""
     decided = raw.get("base_image") is not None or environment.base_image or environment.conda is not None
-    return found.python_version if not decided and found.python_version in PYTHON_VERSIONS[host] else None
+    return found.python_version if not decided and found.python_version in PYTHON_VERSIONS else None
 
 
 def _with_conda(raw: RawSettings, environment: Environment, host: str, problems: Problems) -> Environment:

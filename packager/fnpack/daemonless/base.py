@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fnpack.build import BaseImageUnfit, step, wanted_python
+from fnpack.build import BaseImageUnfit, fitting_python, step, wanted_python
 from fnpack.cache_folder import cache_folder
-from fnpack.config.build import LOCAL_BASES, PYTHON_VERSIONS, BuildSettings
+from fnpack.config.build import LOCAL_BASES, BuildSettings
 from fnpack.oci.base_python import BasePython, base_python
 from fnpack.oci.bases import ArchiveBase, BaseSource, LayoutBase
 from fnpack.progress import Progress
@@ -87,26 +87,10 @@ def python_of(settings: BuildSettings, base: Base) -> str:
     """The base image's Python; it is the one that counts, unless a conda environment brings its own."""
     if settings.app.environment.conda is not None and not settings.app.environment.user_managed:
         return wanted_python(settings)
-    found, asked = base.python.python_version, settings.python_version
-    allowed = PYTHON_VERSIONS[settings.host]
+    found = base.python.python_version
     if found is None:
         raise BaseImageUnfit(
             f"the base image {base.reference} has no Python in /usr/local/bin or /usr/bin",
             hint="choose a base image with Python 3, such as python:3.12-slim",
         )
-    if asked and asked != found:
-        raise BaseImageUnfit(
-            f"the base image {base.reference} has Python {found}, but {asked} is asked for",
-            hint=f"choose another --base-image, or --python-version {found}",
-        )
-    if found not in allowed:
-        raise BaseImageUnfit(
-            f"the base image {base.reference} has Python {found}, which the host `{settings.host}` does not run",
-            hint=f"choose a base image with Python {', '.join(allowed)}",
-        )
-    if base.python.libc == "musl":
-        raise BaseImageUnfit(
-            f"the base image {base.reference} is built on musl, for which most packages have no wheels",
-            hint="choose a Debian-like base, such as the `-slim` images of Python",
-        )
-    return found
+    return fitting_python(settings, base.reference, found, base.python.libc)

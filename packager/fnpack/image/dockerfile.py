@@ -15,7 +15,6 @@ from fnpack_triggers.errors import FnpackError
 Host = Literal["fnpack", "azure-functions"]
 
 SITE_PACKAGES = "/home/site/wwwroot/.python_packages/lib/site-packages"
-AZURE_PYTHONS = ("3.9", "3.10", "3.11", "3.12")  # tags of Microsoft's base image, version 4
 _MOST_MODEL_LAYERS = 20  # an image holds 127 layers at most, and each costs a round trip
 _REFERENCE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$")
 _PYTHON = re.compile(r"^3\.\d{1,2}$")
@@ -30,7 +29,7 @@ class DockerfileValueError(FnpackError):
 
 
 class UnsupportedPython(FnpackError):  # noqa: N818 - says what it is
-    """The chosen host has no base image for this Python."""
+    """What is given is not a Python version."""
 
     code = "FN341"
 
@@ -54,11 +53,6 @@ def default_base_image(host: Host, python_version: str) -> str:
         raise UnsupportedPython(f"`{python_version}` is not a Python version", hint="write it as in 3.11")
     if host == "fnpack":
         return f"python:{python_version}-slim"
-    if python_version not in AZURE_PYTHONS:
-        raise UnsupportedPython(
-            f"Microsoft's base image for Azure Functions has no Python {python_version}",
-            hint=f"use --python-version with one of {', '.join(AZURE_PYTHONS)}, or name a --base-image",
-        )
     return f"mcr.microsoft.com/azure-functions/python:4-python{python_version}"
 
 

@@ -87,9 +87,9 @@ def test_label_keeps_quotes_and_dollars_as_they_are() -> None:
     assert r'LABEL a="x\"\$HOME\\"' in text
 
 
-def test_microsofts_host_has_no_base_for_every_python() -> None:
-    assert default_base_image("azure-functions", "3.12").endswith("4-python3.12")
-    with pytest.raises(UnsupportedPython) as caught:
-        default_base_image("azure-functions", "3.13")
-    assert caught.value.code == "FN341"
+def test_default_base_is_that_of_the_host_and_the_python() -> None:
+    assert default_base_image("azure-functions", "3.13").endswith("4-python3.13")
     assert default_base_image("fnpack", "3.13") == "python:3.13-slim"
+    with pytest.raises(UnsupportedPython) as caught:
+        default_base_image("azure-functions", "three")
+    assert caught.value.code == "FN341"

@@ -9,7 +9,7 @@ import tarfile
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fnpack.oci.writer import LayerWriter
@@ -39,6 +39,7 @@ def is_prefix_free(files) -> bool:
     return not any(other.startswith(f"{path}/") for path in files for other in files)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(FILES.filter(is_prefix_free), st.booleans())
 def test_every_tar_reader_finds_the_files(files, is_gzip) -> None:
     writer, data = written(files, is_gzip=is_gzip)
