@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PYTEST_ARGS ?=
 BIN := .venv/bin
-PYTEST := $(BIN)/python scripts/services.py -- $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+PYTEST := $(BIN)/python scripts/services.py -- $(BIN)/python -m pytest -n 3 --dist worksteal
 
 .PHONY: help setup demo format check test test-services test-pythons bench docs dist lock
 .DEFAULT_GOAL := help

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from setup import REQUIREMENTS, ROOT, SUPPORTED, TOOLS, UV, digest, uv_environment
 
-# for --ends: what depends on the Python, with fewer random examples and without what mostly waits
+# for --ends: what depends on the Python, with fewer random examples, without what mostly waits or is others' work
 SLOW = (
     "repository",
     "cli",
@@ -25,6 +25,7 @@ SLOW = (
     "triggers/service_bus",
     "packager/devbus",
     "packager/messages",
+    "packager/no_code",
 )
 QUICK = [*(f"--ignore=tests/{folder}" for folder in SLOW), "--hypothesis-profile=quick"]
 MINORS = range(SUPPORTED[0][1], SUPPORTED[1][1] + 1)
@@ -103,9 +104,9 @@ def test(python: Path, arguments: list[str]) -> int:
         "pytest",
         "-q",
         "-n",
-        "auto",
-        "--maxprocesses",
-        "4",
+        "3",
+        "--dist",
+        "worksteal",
         "-p",
         "no:cacheprovider",
     ]

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from plain_base import OWN_PYTHON, write_base
@@ -190,6 +191,8 @@ def test_package_is_checked_and_its_log_tells_of_it(
     monkeypatch.setenv("FNPACK_OUTPUT", f"oci-layout:{tmp_path / 'out'}")
     monkeypatch.setenv("FNPACK_PYTHON_VERSION", OWN_PYTHON)
     (project / "sample.txt").write_text("hello")
+    script = (project / "score.py").read_text()
+    (project / "score.py").write_text(f"{script}\n# {uuid4()}\n")  # no check of another run's is remembered
     monkeypatch.setenv("FNPACK_SAMPLE", "sample.txt")
     if broken:
         (project / "score.py").write_text("def init():\n    raise ValueError('no')\n\n\ndef run(d): pass\n")
