@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from conda_channel import Package, add, index
 
 # As the how-to has it, for SDK v1: register, describe the environment, package for blobs, print where the image is.
 SAMPLE = """\
@@ -147,6 +150,72 @@ def test_sample_ends_as_an_image_that_scores_blobs(
     assert done.returncode == 0, done.stdout + done.stderr
     location = done.stdout.splitlines()[-1]
     assert re.fullmatch(re.escape(place) + r"/package@sha256:[0-9a-f]{64}", location)
+    container = docker_engine.containers.run(
+        location,
+        detach=True,
+        network_mode="host",
+        environment={"TriggerConnectionString": azurite.connection_string, "FNPACK_PORT": "0"},
+    )
+    try:
+        score(azurite.connection_string, given, out)
+    finally:
+        container.remove(force=True)
+        docker_engine.images.remove(docker_engine.images.get(location).id, force=True)
+
+
+PIP_LINE = 'CondaDependencies.create(pip_packages=["azureml-defaults"])'
+CONDA_LINE = 'CondaDependencies.create(conda_packages=["scikit-learn"], pip_packages=["azureml-defaults"])'
+
+
+@pytest.fixture
+def channels(tmp_path: Path) -> Path:
+    """conda-forge as far as the test needs it: a Python that is the base image's, and a package to be imported."""
+    forge, own = tmp_path / "channels" / "conda-forge", "{}.{}".format(*sys.version_info)
+    packages = f"lib/python{own}/site-packages"
+    script = (
+        "#!/bin/sh\n"
+        f'here=$(dirname "$(readlink -f "$0")")\nexport PYTHONPATH="$PYTHONPATH:$here/../{packages}"\n'
+        f'exec /usr/bin/python{own} "$@"\n'
+    )
+    name = f"bin/python{own}"
+    files = {name: script.encode(), f"lib/python{own}/os.py": b"x = 1\n"}
+    subdir = "linux-aarch64" if platform.machine() == "aarch64" else "linux-64"
+    links = {"bin/python": f"python{own}", "bin/python3": f"python{own}"}
+    add(forge, Package("python", f"{own}.1", files, subdir=subdir, links=links, executables=[name]))
+    metadata = b"Metadata-Version: 2.1\nName: scikit-learn\nVersion: 1.7.2\n\nText\n"
+    learn = {
+        "site-packages/sklearn/__init__.py": b"__version__ = '1.7.2'\n",
+        "site-packages/scikit_learn-1.7.2.dist-info/METADATA": metadata,
+    }
+    add(forge, Package("scikit-learn", "1.7.2", learn, depends=["python"], noarch="python"))
+    index(forge)
+    return tmp_path / "channels"
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the base image's Python stands in for conda's")
+def test_sample_with_conda_packages_ends_as_an_image_that_scores_blobs(
+    project: Path, channels: Path, azurite, containers, registry, debian_base, docker_engine, score
+) -> None:
+    """The how-to's line with conda packages; the base image's Python stands in for conda's own."""
+    sample = (project / "sample.py").read_text()
+    assert PIP_LINE in sample
+    given, out = containers
+    for old, new in ((PIP_LINE, CONDA_LINE), ('"input/', f'"{given}/'), ('"output/', f'"{out}/')):
+        sample = sample.replace(old, new)
+    (project / "sample.py").write_text(sample.replace("azureml.", "fnpack."))
+    script = SCRIPT.replace("import json\n", "import json\nimport sklearn\n", 1)
+    (project / "score.py").write_text(script)
+    place = f"{registry}/sdk-{uuid.uuid4().hex[:8]}"
+    settings = {
+        "FNPACK_BASE_IMAGE": debian_base,
+        "FNPACK_CONTAINER_REGISTRY": place,
+        "CONDA_CHANNEL_ALIAS": channels.as_uri(),
+        "RATTLER_CACHE_DIR": str(channels / "cache"),
+        "FNPACK_CHECK": "false",  # in which this machine's /usr/bin/python3 would stand in
+    }
+    done = run(project, "sample.py", settings=settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    location = done.stdout.splitlines()[-1]
     container = docker_engine.containers.run(
         location,
         detach=True,
