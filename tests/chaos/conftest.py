@@ -83,6 +83,9 @@ class HostProcess(Protocol):
 
     process: subprocess.Popen[bytes]
 
+    @property
+    def log(self) -> str: ...
+
     def wait_ready(self, timeout_s: float) -> None: ...
 
 
@@ -185,8 +188,9 @@ class Crew:
         self.killed["host"] += 1
 
     def kill_worker(self, fate: random.Random) -> None:
-        """SIGKILL a worker; its host starts another."""
-        pids = [pid for host in self.hosts for pid in workers_of(host.process.pid)]
+        """SIGKILL a worker; its host starts another. One that is still starting would end, for others to start again."""
+        running = [host for host in self.hosts if "is ready on" in host.log]
+        pids = [pid for host in running for pid in workers_of(host.process.pid)]
         if pids:
             pid = fate.choice(pids)
             self._workers.add(pid)
