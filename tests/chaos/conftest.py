@@ -188,7 +188,7 @@ class Crew:
         self.killed["host"] += 1
 
     def kill_worker(self, fate: random.Random) -> None:
-        """SIGKILL a worker; its host starts another. One that is still starting would end, for others to start again."""
+        """SIGKILL a worker; its host starts another. A host that is still starting would end, as it should."""
         running = [host for host in self.hosts if "is ready on" in host.log]
         pids = [pid for host in running for pid in workers_of(host.process.pid)]
         if pids:
