@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from fnpack_host.app.function_app import Function, FunctionApp
 from fnpack_host.errors import HostStartError
+from fnpack_host.http.asgi import Message, Respond
 from fnpack_host.http.control import NotInvocable
 from fnpack_host.http.server import Server, bind
 from fnpack_host.invoker import HttpCall, Invoker
@@ -100,7 +101,7 @@ class Host:
 
     async def _start(self) -> None:
         options = self.options
-        self._server = Server(self._serve, bind(options.address, options.port))
+        self._server = Server(self._serve, bind(options.address, options.port), self._take)
         if self.app.script is None:
             self._wire()  # before user code loads: a wrong binding is told at once
         self._pool = WorkerPool(
@@ -263,6 +264,9 @@ class Host:
 
         self._answer = starting
         await server.start()
+
+    def _take(self, scope: Message, body: bytes, respond: Respond) -> bool:
+        return self._http is not None and self._http.front.take(scope, body, respond)
 
     async def _serve(self, scope: object, receive: object, send: object) -> None:
         await (self._http.front if self._http is not None else self._answer)(scope, receive, send)  # type: ignore[arg-type]

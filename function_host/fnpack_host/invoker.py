@@ -6,8 +6,9 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from fnpack_host.app.function_app import Function
 from fnpack_host.trigger_data import http_data, query_values, text_or_bytes, trigger_value
@@ -15,7 +16,7 @@ from fnpack_host.wiring import Wiring
 from fnpack_host.worker.protocol import Frame
 from fnpack_host.worker.values import Value, pack, rest_of, unpack
 from fnpack_host.workers.pool import WorkerPool
-from fnpack_host.workers.process import InvocationError, WorkerLost
+from fnpack_host.workers.process import Call, InvocationError, WorkerLost
 from fnpack_triggers.base import Event, InvocationFailed, Json
 from fnpack_triggers.errors import FnpackError
 
@@ -27,7 +28,7 @@ BYTES = "application/octet-stream"
 _random: list[str] = []  # hex digits for the next ids
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would treble the time it takes to make one
 class HttpCall:
     """What an HTTP trigger hands to the function."""
 
@@ -78,8 +79,24 @@ class Invoker:
         except (InvocationError, WorkerLost) as error:
             _log_end(function, invocation, f"{call.method} request", started, str(error))
             raise
-        _log_end(function, invocation, f"{call.method} request -> {frame.facts.get('status')}", started, None)
+        _log_answer(function, invocation, call, started, frame)
         return frame
+
+    def is_direct(self, function: Function) -> bool:
+        """Whether `start` can run the function: there is nothing to read before, nor to write but its answer."""
+        is_alone = not function.inputs and not self._wiring.outputs.get(function.name)
+        return function.error is None and is_alone
+
+    def start(self, function: Function, call: HttpCall, done: Callable[[Frame | None], None]) -> None:
+        """`answer` without a task, which would cost a third of a small call; `done` gets None for a failure."""
+        invocation = new_invocation_id()
+        ending = _Ending(self, function, invocation, call, done)
+        if function.is_scoring:
+            facts, payload = _scoring_facts(function, invocation, call), call.body
+        else:
+            values = [Value(function.trigger.name, "http")]
+            facts, payload = _facts(function, invocation, values, {"http": _http_facts(call)}, call.body)
+        self._pool.submit(Call(function.name, facts, payload, ending))
 
     async def openapi(self, function: Function, version: str, *, has_keys: bool) -> Frame:
         """The API document of a scoring function, of a version of OpenAPI. Raises InvocationError or WorkerLost."""
@@ -113,17 +130,10 @@ class Invoker:
         )
 
     async def _answer(self, function: Function, invocation: str, call: HttpCall) -> Frame:
-        query = query_values(call.url) if call.query is None else call.query
-        http = {
-            "method": call.method,
-            "url": call.url,
-            "headers": call.headers,
-            "params": call.params,
-            "query": query,
-        }
+        http = _http_facts(call)
         data: dict[str, Json] = {}
         if function.inputs or function.outputs:
-            data = {**http_data(query, call.headers, call.params, call.body), PARENT: invocation}
+            data = {**http_data(http["query"], call.headers, call.params, call.body), PARENT: invocation}
         try:
             values = [Value(function.trigger.name, "http"), *await self._inputs(function, data)]
             frame = await self._call(function, invocation, values, {"http": http}, call.body)
@@ -147,8 +157,7 @@ class Invoker:
         extra: Mapping[str, object],
         body: bytes | memoryview = b"",
     ) -> Frame:
-        inputs, payload = pack(values, body)
-        facts = {"function": function.name, "invocation": invocation, "inputs": inputs, **extra}
+        facts, payload = _facts(function, invocation, values, extra, body)
         return await self._pool.call(function.name, facts, payload)
 
     async def _inputs(self, function: Function, data: Mapping[str, Json]) -> list[Value]:
@@ -198,12 +207,8 @@ class Invoker:
         outputs = self._wiring.outputs.get(function.name, {})
         named = {value.name: value.data for value in unpack(frame.facts["outputs"], frame.payload)}
         free = [name for name in outputs if name not in main]
-        for name in named:
-            if name not in free:
-                has = ", ".join(f"`{one}`" for one in free) or "none"
-                raise InvocationError(
-                    f"the entry script gave the output `{name}`; beside the result there is {has}"
-                )
+        if any(name not in free for name in named):
+            raise InvocationError(_no_such_output(frame, free))
         types = frame.facts.get("types")
         types = {**(types if isinstance(types, dict) else {}), **dict.fromkeys(main, frame.facts.get("type"))}
         # As text, a JSON array would be taken apart: an output of an entry script is one message.
@@ -213,6 +218,45 @@ class Invoker:
             for name, content in {**main, **named}.items()
         ]
         return await _all(writes)
+
+
+class _Ending:
+    """Waits for the end of a call that `Invoker.start` began."""
+
+    __slots__ = ("_call", "_done", "_function", "_invocation", "_invoker", "_is_done", "_started")
+
+    def __init__(
+        self,
+        invoker: Invoker,
+        function: Function,
+        invocation: str,
+        call: HttpCall,
+        done: Callable[[Frame | None], None],
+    ) -> None:
+        self._invoker, self._function, self._invocation = invoker, function, invocation
+        self._call, self._done, self._is_done = call, done, False
+        self._started = time.monotonic()
+
+    def done(self) -> bool:
+        """Whether the end came."""
+        return self._is_done
+
+    def set_result(self, frame: Frame) -> None:
+        """Pass the answer on. A script that names an output has failed, as there is none; a function may name it."""
+        if "outputs" in frame.facts:
+            if self._function.is_scoring:
+                self.set_exception(InvocationError(_no_such_output(frame, [])))
+                return
+            frame = frame._replace(payload=rest_of(frame.facts["outputs"], frame.payload))
+        self._is_done = True
+        _log_answer(self._function, self._invocation, self._call, self._started, frame)
+        self._done(frame)
+
+    def set_exception(self, error: InvocationError | WorkerLost) -> None:
+        """Log the failure."""
+        self._is_done = True
+        _log_end(self._function, self._invocation, f"{self._call.method} request", self._started, str(error))
+        self._done(None)
 
 
 async def _all(writes: Iterable[Awaitable[str]]) -> list[str]:
@@ -234,6 +278,28 @@ def new_invocation_id() -> str:
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 
 
+def _facts(
+    function: Function,
+    invocation: str,
+    values: Sequence[Value],
+    extra: Mapping[str, object],
+    body: bytes | memoryview,
+) -> tuple[dict[str, object], bytes | memoryview]:
+    """Facts and payload of a call through the converters of `azure.functions`."""
+    inputs, payload = pack(values, body)
+    return {"function": function.name, "invocation": invocation, "inputs": inputs, **extra}, payload
+
+
+def _http_facts(call: HttpCall) -> dict[str, Any]:
+    return {
+        "method": call.method,
+        "url": call.url,
+        "headers": call.headers,
+        "params": call.params,
+        "query": query_values(call.url) if call.query is None else call.query,
+    }
+
+
 def _scoring_facts(function: Function, invocation: str, call: HttpCall) -> dict[str, object]:
     facts: dict[str, object] = {
         "function": function.name,
@@ -245,6 +311,19 @@ def _scoring_facts(function: Function, invocation: str, call: HttpCall) -> dict[
     if call.text_as_json:
         facts["text_as_json"] = True
     return facts
+
+
+def _no_such_output(frame: Frame, free: Sequence[str]) -> str:
+    named = (value.name for value in unpack(frame.facts["outputs"], frame.payload))
+    wrong = next(name for name in named if name not in free)
+    has = ", ".join(f"`{one}`" for one in free) or "none"
+    return f"the entry script gave the output `{wrong}`; beside the result there is {has}"
+
+
+def _log_answer(function: Function, invocation: str, call: HttpCall, started: float, frame: Frame) -> None:
+    if log.isEnabledFor(logging.INFO):
+        what = f"{call.method} request -> {frame.facts.get('status')}"
+        _log_end(function, invocation, what, started, None)
 
 
 def _log_end(function: Function, invocation: str, what: str, started: float, failure: str | None) -> None:

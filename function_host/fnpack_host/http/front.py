@@ -11,7 +11,16 @@ import logging
 from collections.abc import Mapping
 from typing import Protocol
 
-from fnpack_host.http.asgi import TEXT, Message, RawHeaders, Receive, Send, reply, with_headers
+from fnpack_host.http.asgi import (
+    TEXT,
+    Message,
+    RawHeaders,
+    Receive,
+    Respond,
+    Send,
+    reply,
+    with_headers,
+)
 from fnpack_host.http.body import BodyTooLarge, ClientGone, read_body
 from fnpack_host.http.cors import Cors
 from fnpack_host.http.gate import RequestGate
@@ -25,10 +34,12 @@ from fnpack_host.http.request import (
     query_of,
     url_of,
 )
+from fnpack_host.http.request_ids import IdTooLong
 from fnpack_host.http.routes import Match, Routes
 from fnpack_host.http.scoring_surface import ScoringSurface
 from fnpack_host.http.style import AZURE, AnswerStyle
 from fnpack_host.invoker import HttpCall, Invoker
+from fnpack_host.worker.protocol import Frame
 from fnpack_host.workers.process import InvocationError, WorkerLost
 
 log = logging.getLogger("fnpack.host.http")
@@ -37,6 +48,7 @@ KEY_HEADER = b"x-functions-key"
 BEARER = b"bearer "
 LINGER_S = 5.0
 MAX_KNOWN = 1000
+SCORE_PATH = b"/score"
 
 
 class Area(Protocol):
@@ -67,10 +79,12 @@ class Front:
     ) -> None:
         self._routes, self._invoker, self._keys, self._options = routes, invoker, keys, options
         self._areas, self._home, self._scoring, self._cors = areas, home, scoring, cors
-        self._known: dict[
-            tuple[str, bytes], Match
-        ] = {}  # what was found before, where there are no route values
+        # What was found before, where there are no route values; and which of it `take` answers.
+        self._known: dict[tuple[str, bytes], Match] = {}
+        self._direct: dict[tuple[str, bytes], tuple[Match, AnswerStyle]] = {}
         self._is_limited = max(options.max_concurrent_requests, options.max_outstanding_requests) >= 0
+        adds_headers = cors is not None or options.custom_headers or options.hsts is not None
+        self._is_plain = not self._is_limited and not adds_headers
         self._gate = RequestGate(options.max_concurrent_requests, options.max_outstanding_requests)
         self.ready = False
 
@@ -97,6 +111,31 @@ class Front:
         except ClientGone:
             log.debug("%s %s: the client left before its body was whole", scope["method"], scope["path"])
 
+    def take(self, scope: Message, body: bytes, respond: Respond) -> bool:
+        """Answer a request whose body is whole without a task of its own, where nothing has to be waited for.
+
+        Returns whether it is taken: `respond` is then called once, else the request is for `__call__`.
+        """
+        direct = self._direct.get((scope["method"], scope["raw_path"]))
+        if direct is None or not self.ready or len(body) > self._options.max_body_bytes:
+            return False
+        match, style = direct
+        function = match.route.function
+        if function.is_disabled or self.refusal(match, scope):
+            return False
+        try:
+            call = call_of(match, scope, body, text_as_json=style.text_as_json)
+            if self._scoring is not None and style is not AZURE:
+                respond = self._scoring.completed(scope, respond)
+        except (BadRequest, IdTooLong):
+            return False
+
+        def done(frame: Frame | None) -> None:
+            respond(style.refusal(500) if frame is None else style.answer(frame.facts, frame.payload))
+
+        self._invoker.start(function, call, done)
+        return True
+
     async def _look_up(self, scope: Message, receive: Receive, send: Send) -> None:
         raw_path: bytes = scope["raw_path"]
         path = raw_path.decode() if is_plain(raw_path) else decoded_path(raw_path)
@@ -106,15 +145,23 @@ class Front:
             return
         match = self._routes.find(scope["method"], path)
         if self._scoring is not None and self._scoring.takes(path, match):
+            if raw_path == SCORE_PATH and scope["method"] == "POST":
+                self._remember(self._scoring.match, scope, self._scoring.style)
             await self._scoring.answer(path, scope, receive, send, self)
         elif match is not None:
             if not match.values and len(self._known) < MAX_KNOWN:
                 self._known[scope["method"], raw_path] = match
+                self._remember(match, scope, AZURE)
             await self.call(match, scope, receive, send, AZURE)
         elif path == "/":
             await self._home.answer(path, scope, receive, send)
         else:
             await reply(send, 404)
+
+    def _remember(self, match: Match, scope: Message, style: AnswerStyle) -> None:
+        """Let `take` answer such requests, if it can."""
+        if self._is_plain and scope["method"] != "HEAD" and self._invoker.is_direct(match.route.function):
+            self._direct[scope["method"], scope["raw_path"]] = match, style
 
     def _area(self, path: str) -> Area | None:
         folded = path.lower()
@@ -125,13 +172,13 @@ class Front:
     ) -> None:
         """Check the key, wait for a place, run the function and answer (ASGI)."""
         if not self.ready:
-            await style.refuse(send, 503)
+            await style.refusal(503).send(send)
             return
         refused = self.refusal(match, scope)
         if match.route.function.is_disabled and not await self._is_admin(scope):
-            await style.refuse(send, 404)
+            await style.refusal(404).send(send)
         elif refused:
-            await style.refuse(send, refused)
+            await style.refusal(refused).send(send)
         elif not self._is_limited:
             await self._run(match, scope, receive, send, style)
         elif await self._gate.enter():
@@ -140,7 +187,7 @@ class Front:
             finally:
                 self._gate.leave()
         else:
-            await style.refuse(send, 429)
+            await style.refusal(429).send(send)
 
     async def _is_admin(self, scope: Message) -> bool:
         return self._keys is not None and await self._keys.allow_admin(given_key(scope))
@@ -163,9 +210,9 @@ class Front:
         try:
             frame = await self._invoker.answer(match.route.function, call)
         except (InvocationError, WorkerLost):
-            await style.refuse(send, 500)  # logged by the invoker
+            await style.refusal(500).send(send)  # logged by the invoker
         else:
-            await style.answer(send, frame.facts, frame.payload)
+            await style.answer(frame.facts, frame.payload).send(send)
 
     def _added_headers(self, scope: Message) -> RawHeaders:
         hsts = self._options.hsts
@@ -185,12 +232,18 @@ async def read_call(
     match: Match, scope: Message, receive: Receive, limit: int, *, text_as_json: bool = False
 ) -> HttpCall:
     """The whole request as a function gets it. Raises BadRequest, BodyTooLarge or ClientGone."""
+    call = call_of(match, scope, b"", text_as_json=text_as_json)
+    call.body = await read_body(call.headers.get("content-length", ""), receive, limit)
+    return call
+
+
+def call_of(match: Match, scope: Message, body: bytes, *, text_as_json: bool = False) -> HttpCall:
+    """A request as a function gets it. Raises BadRequest."""
     headers = headers_of(scope)
     if "host" not in headers and scope["http_version"] == "1.1":
         raise BadRequest("the host header is missing")
     url = url_of(scope, headers.get("host", ""))
     query = query_of(scope["query_string"]) if scope["query_string"] else {}
-    body = await read_body(headers.get("content-length", ""), receive, limit)
     return HttpCall(scope["method"], url, headers, body, match.values, query, text_as_json)
 
 

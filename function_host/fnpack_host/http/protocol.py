@@ -7,10 +7,14 @@ where a request is large or comes in pieces, and time is looked at by one sweep 
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from fnpack_host.http.asgi import Message, Respond, Response
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, ASGISendEvent
@@ -23,6 +27,7 @@ HEAD_TIMEOUT_S = 30.0
 MIN_BYTES_PER_S = 240.0
 SLOW_GRACE_S = 5.0
 STUCK_ANSWER_S = 60.0
+COPIED_BYTES = 64 * 1024
 
 
 class _Whole(RequestResponseCycle):
@@ -82,6 +87,7 @@ class _Refused(Exception):  # noqa: N818 - stops the parser
 class GuardedProtocol(HttpToolsProtocol):
     """An HTTP/1.1 connection that ends where the client sends too much, or too slowly."""
 
+    _unstarted: RequestResponseCycle | None = None  # its head is whole, and its body may be in what is read
     _answering: RequestResponseCycle | None = None  # `cycle` is the newest request, which may wait behind it
     _refusal = 400
     _head_bytes = 0  # what came before of a head that is not whole yet
@@ -92,6 +98,10 @@ class GuardedProtocol(HttpToolsProtocol):
     _stuck_since = 0.0
     _swept_at = 0.0
     _head_since = 0.0
+
+    def __init__(self, take: Callable[[Message, bytes, Respond], bool], **settings: Any) -> None:
+        super().__init__(**settings)
+        self._take = take
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock for the first request's head."""
@@ -109,8 +119,39 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
+        if self._is_in_head and cycle.more_body:  # not one that waited for another's answer
+            self._unstarted = cycle
+        else:
+            self._start_task(cycle)
+
+    def _start_task(self, cycle: RequestResponseCycle) -> None:
         cycle.__class__ = _Whole  # uvicorn has no other way to choose the class
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, self.app)
+
+    def on_message_complete(self) -> None:
+        """Have a request that came in one piece answered at once, where that is possible."""
+        super().on_message_complete()
+        cycle = self._unstarted
+        if cycle is None or cycle.more_body or cycle.waiting_for_100_continue or self.flow.write_paused:
+            return
+        scope = cast("Message", cycle.scope)
+        if self._take(scope, bytes(cycle.body), functools.partial(self._respond, cycle)):
+            self._unstarted = None
+
+    def _respond(self, cycle: RequestResponseCycle, response: Response) -> None:
+        """Send a whole answer to a request that has no task."""
+        cycle.on_response = _nothing
+        if cycle.disconnected:
+            return
+        pieces = [STATUS_LINE[response.status]]
+        for name, value in (*cycle.default_headers, *response.headers):
+            pieces += (name, b": ", value, b"\r\n")
+        pieces.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        cycle.response_started = cycle.response_complete = True
+        write_together(self.transport, pieces, response.body)
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes. A head that comes in pieces is counted here, a whole one in `on_headers_complete`."""
@@ -121,6 +162,9 @@ class GuardedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._is_in_head:
             self._head_bytes += len(data)
+        if self._unstarted is not None:
+            cycle, self._unstarted = self._unstarted, None
+            self._start_task(cycle)
 
     def on_message_begin(self) -> None:
         """Start the clock for a request's head."""
@@ -130,12 +174,12 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Refuse a head that is too large, before anything acts on it."""
-        self._is_in_head = False
         if self._received + self._head_bytes > MAX_LINE_BYTES or len(self.headers) > MAX_HEADERS:
             self._refusal = _over_limit(self.url, self.headers) or 400
             if self._refusal != 400:
                 raise _Refused
         super().on_headers_complete()
+        self._is_in_head = False
 
     def send_400_response(self, msg: str) -> None:
         """The answer to what cannot be read: 400, or 414 and 431 for what is too large."""
@@ -180,6 +224,20 @@ class GuardedProtocol(HttpToolsProtocol):
             self._unsent, self._stuck_since = unsent, now
         elif now - self._stuck_since > STUCK_ANSWER_S:
             self.transport.abort()
+
+
+def _nothing() -> None:
+    pass
+
+
+def write_together(transport: asyncio.Transport, head: list[bytes], body: bytes) -> None:
+    """Write in one system call where it costs no copy of much."""
+    if len(body) <= COPIED_BYTES:
+        head.append(body)
+        transport.write(b"".join(head))
+    else:
+        transport.write(b"".join(head))
+        transport.write(body)
 
 
 def _over_limit(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:

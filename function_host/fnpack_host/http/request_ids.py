@@ -5,7 +5,7 @@ Source: azureml-inference-server-http, request headers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fnpack_host.http.asgi import Message, RawHeaders
 from fnpack_host.invoker import new_invocation_id
@@ -18,8 +18,7 @@ class IdTooLong(Exception):  # noqa: N818 - names what is wrong
     """A request id is over the limit; the text says which."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestIds:
+class RequestIds(NamedTuple):
     """The ids of one request. A client's id may come in the header of that name, or in the older one."""
 
     request: str

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from fnpack_host.errors import PortTakenError
+from fnpack_host.http.asgi import Message, Respond
 
 SWEEP_S = 1.0
 
@@ -30,10 +32,15 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class Server:
-    """Serves one ASGI application on a bound socket until `stop`."""
+    """Serves one ASGI application on a bound socket until `stop`; `take` may answer without it (Front.take)."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]], listener: socket.socket) -> None:
-        self._app, self._listener = app, listener
+    def __init__(
+        self,
+        app: Callable[..., Awaitable[None]],
+        listener: socket.socket,
+        take: Callable[[Message, bytes, Respond], bool],
+    ) -> None:
+        self._app, self._listener, self._take = app, listener, take
         self._server: Any = None  # uvicorn.Server, imported late
         self._task: asyncio.Task[None] | None = None
         self._sweep: asyncio.Task[None] | None = None
@@ -58,7 +65,7 @@ class Server:
             access_log=False,
             log_config=None,
             server_header=False,
-            http=GuardedProtocol,
+            http=cast("Any", functools.partial(GuardedProtocol, self._take)),
             ws="none",
             timeout_keep_alive=KEEP_ALIVE_S,
             backlog=2048,

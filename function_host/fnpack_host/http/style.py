@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from fnpack_host.http.asgi import TEXT, Send, reply, reply_facts
+from fnpack_host.http.asgi import TEXT, Response
 
 
 class AnswerStyle(Protocol):
-    """Sends answers. `text_as_json` says whether an entry script's text is to be encoded as JSON."""
+    """Makes answers. `text_as_json` says whether an entry script's text is to be encoded as JSON."""
 
     @property
     def text_as_json(self) -> bool:
         """See above."""
 
-    async def refuse(self, send: Send, status: int) -> None:
-        """Answer a call that reached no function, or whose function gave no answer."""
+    def refusal(self, status: int) -> Response:
+        """The answer to a call that reached no function, or whose function gave none."""
 
-    async def answer(self, send: Send, facts: Mapping[str, object], body: bytes) -> None:
-        """Answer with what the function gave."""
+    def answer(self, facts: Mapping[str, object], body: bytes) -> Response:
+        """The answer of what the function gave."""
 
 
 class AzureStyle:
@@ -27,16 +27,15 @@ class AzureStyle:
 
     text_as_json = False
 
-    async def refuse(self, send: Send, status: int) -> None:
-        """Answer with the status."""
+    def refusal(self, status: int) -> Response:
+        """The status."""
         if status == 503:
-            await reply(send, 503, b"Function host is not running.", TEXT)
-        else:
-            await reply(send, status)
+            return Response.make(503, b"Function host is not running.", TEXT)
+        return Response.make(status)
 
-    async def answer(self, send: Send, facts: Mapping[str, object], body: bytes) -> None:
-        """Answer with what the function gave."""
-        await reply_facts(send, facts, body)
+    def answer(self, facts: Mapping[str, object], body: bytes) -> Response:
+        """What the function gave."""
+        return Response.of_facts(facts, body)
 
 
 AZURE = AzureStyle()

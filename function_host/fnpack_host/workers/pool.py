@@ -72,9 +72,13 @@ class WorkerPool:
     async def call(self, function: str, facts: Mapping[str, object], payload: bytes | memoryview) -> Frame:
         """Run `function` in a worker and return its RESULT frame. Raises InvocationError or WorkerLost."""
         answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-        self._waiting.append(Call(function, facts, payload, answer))
-        self._dispatch()
+        self.submit(Call(function, facts, payload, answer))
         return await answer
+
+    def submit(self, call: Call) -> None:
+        """Have a worker run `call`, whose answer is set before long."""
+        self._waiting.append(call)
+        self._dispatch()
 
     async def stop(self) -> None:
         """Wait for nothing: end all workers, letting running calls finish within the workers' own grace."""

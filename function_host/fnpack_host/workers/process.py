@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO, cast
+from typing import Protocol, TextIO, cast
 
 import fnpack_host
 from fnpack_host.errors import WorkerStartError
@@ -34,14 +34,27 @@ class WorkerLost(Exception):  # noqa: N818 - names what happened
     """The worker ended in the middle of this call, or was ended because the call ran too long."""
 
 
+class Answer(Protocol):
+    """What waits for a call's end: a future, or what needs no task. It gets one of the two, once."""
+
+    def done(self) -> bool:
+        """Whether it has it, or nobody waits any more."""
+
+    def set_result(self, frame: Frame, /) -> None:
+        """Take the RESULT frame."""
+
+    def set_exception(self, error: InvocationError | WorkerLost, /) -> None:
+        """Take what went wrong."""
+
+
 @dataclass(slots=True)
 class Call:
-    """One invocation on its way: what to send, and the future of its answer."""
+    """One invocation on its way: what to send, and what waits for its answer."""
 
     function: str
     facts: Mapping[str, object]
     payload: bytes | memoryview
-    answer: asyncio.Future[Frame]
+    answer: Answer
     started: float = field(default=0.0)
 
 

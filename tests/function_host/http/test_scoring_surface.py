@@ -433,7 +433,7 @@ def test_page_is_plain_for_clients_without_gzip_and_has_no_other_files(scoring_h
 
 
 def test_log_of_requests_hides_every_spelling_of_the_key(caplog):
-    answer = scoring_surface._Answer(None, {"method": "GET", "query_string": b"Code=s3cret&x=1&code=s3cret"})
+    answer = scoring_surface._Answer({"method": "GET", "query_string": b"Code=s3cret&x=1&code=s3cret"})
     answer._status = 200
     with caplog.at_level(logging.INFO):
         answer.log("/score")
