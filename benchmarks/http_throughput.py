@@ -19,7 +19,8 @@ from measure import ROOT, Table, fnpack, process
 PEERS = Path(__file__).resolve().parent / "peers"
 CONNECTIONS = (1, 16, 64)
 SECONDS = 4
-BODY = '{"data":[1,2,3,4,5,6,7,8,9,10]}'
+SUM_BODY = '{"data":[1,2,3,4,5,6,7,8,9,10]}'
+DOT_BODY = '{"data":[[1,2,3,4,5,6,7,8,9,10]]}'
 QUIET = {
     "AzureFunctionsJobHost__logging__logLevel__default": "Warning"
 }  # peers write none either, but azmlinfsrv
@@ -51,77 +52,118 @@ class Cell:
     failures: int
 
 
+@dataclass(frozen=True)
+class Row:
+    """One server's figures: its cells, the CPU seconds of its last cell, its memory, its start."""
+
+    cells: list[Cell]
+    cpu_s: float
+    pss_mb: float
+    first_s: float
+
+
 def run(work: Path) -> list[Table]:
     """Measure; `work` is an empty folder."""
     if shutil.which("wrk") is None:
         raise SystemExit("the HTTP benchmark needs wrk (Debian: apt-get install wrk)")
-    script = work / "post.lua"
-    script.write_text(
-        f"wrk.method='POST'\nwrk.headers['Content-Type']='application/json'\nwrk.body=[==[{BODY}]==]\n"
-    )
+    title = f"HTTP, one worker, {{}} (wrk, {SECONDS} s a cell after 2 s of warm-up)"
+    return [
+        compare(title.format("sum of ten numbers"), [*own(work), *peers()], SUM_BODY, work),
+        compare(title.format("product of two vectors with numpy"), dot(work), DOT_BODY, work),
+    ]
+
+
+def compare(title: str, servers: Sequence[Server], body: str, work: Path) -> Table:
+    """A row for each server; the first is the floor."""
     columns = (
         "server",
         *(f"{n} conn: req/s, p50/p99 ms" for n in CONNECTIONS),
         "req/CPU-s",
         "PSS MB",
+        "first 200, s",
         "to the floor at 64",
     )
-    table = Table(
-        f"HTTP, one worker, sum of ten numbers (wrk, {SECONDS} s a cell after 2 s of warm-up)", columns
+    table = Table(title, columns)
+    script = work / "post.lua"
+    script.write_text(
+        f"wrk.method='POST'\nwrk.headers['Content-Type']='application/json'\nwrk.body=[==[{body}]==]\n"
     )
     floor = 0.0
-    for server in [*own(work), *peers()]:
-        cells, cpu, memory = measure(server, script, work)
-        last = cells[-1].per_second
+    for server in servers:
+        row = measure(server, script, body, work)
+        last = row.cells[-1].per_second
         floor = floor or last
         shown = [
             f"{c.per_second:,.0f}, {c.p50_ms:.2f}/{c.p99_ms:.1f}"
             + (f", {c.failures} failed" if c.failures else "")
-            for c in cells
+            for c in row.cells
         ]
-        table.rows.append(
-            (
-                server.name,
-                *shown,
-                f"{last * SECONDS / cpu:,.0f}" if cpu else "",
-                f"{memory:.0f}",
-                f"{last / floor:.2f}",
-            )
-        )
-    return [table]
+        per_cpu = f"{last * SECONDS / row.cpu_s:,.0f}" if row.cpu_s else ""
+        ratio = f"{last / floor:.2f}"
+        table.rows.append((server.name, *shown, per_cpu, f"{row.pss_mb:.0f}", f"{row.first_s:.2f}", ratio))
+    return table
 
 
 def own(work: Path) -> list[Server]:
     """The floor and fnpack."""
-    servers = [
+    script = scoring_app(work, "score_sum.py")
+    function = work / "function"
+    shutil.copytree(PEERS / "function_app", function)
+    return [
         Server(
             "floor: uvicorn, raw ASGI, scoring in its own process",
-            [sys.executable, str(PEERS / "asgi_raw.py"), "{port}"],
+            [sys.executable, str(PEERS / "asgi_raw.py"), "sum", "{port}"],
             "/score",
             {},
-        )
+        ),
+        hosted("fnpack run, no line per request", script),
+        hosted("fnpack run, as it comes", script, {}),
+        hosted("fnpack run, SDK v1's route", script, path="/score"),
+        hosted("fnpack run, two workers", script, {**QUIET, "FUNCTIONS_WORKER_PROCESS_COUNT": "2"}),
+        hosted("fnpack run, function of azure.functions", function),
+        hosted("fnpack run, the same as `async def`", function, path="/api/score_async"),
+        hosted("fnpack run, a function that takes 10 ms", scoring_app(work, "score_10ms.py")),
     ]
-    for script, name, settings in (
-        ("score_sum.py", "fnpack run, no line per request", QUIET),
-        ("score_sum.py", "fnpack run, as it comes", {}),
-        ("score_sum.py", "fnpack run, two workers", {**QUIET, "FUNCTIONS_WORKER_PROCESS_COUNT": "2"}),
-        ("score_10ms.py", "fnpack run, a function that takes 10 ms", QUIET),
-    ):
-        app = work / f"app-{len(servers)}"
-        fnpack("build", "--entry-script", str(PEERS / script), "--trigger", "http", "--auth-level", "anonymous",
-               "--app-only", str(app), cwd=work)  # fmt: skip
-        command = [sys.executable, "-m", "fnpack", "run", str(app), "--port", "{port}"]
-        servers.append(Server(name, command, "/api/score", settings))
-    return servers
+
+
+def dot(work: Path) -> list[Server]:
+    """The floor, fnpack and the peer whose scripts it runs."""
+    script = str(PEERS / "score_dot.py")
+    return [
+        Server("floor: uvicorn, raw ASGI", [sys.executable, str(PEERS / "asgi_raw.py"), "dot", "{port}"], "/", {}),
+        hosted("fnpack run, no line per request", scoring_app(work, "score_dot.py")),
+        azmlinfsrv(script),
+    ]  # fmt: skip
+
+
+def scoring_app(work: Path, script: str) -> Path:
+    """An app directory for an entry script."""
+    app = work / script.partition(".")[0]
+    fnpack("build", "--entry-script", str(PEERS / script), "--trigger", "http", "--auth-level", "anonymous",
+           "--app-only", str(app), cwd=work)  # fmt: skip
+    return app
+
+
+def hosted(name: str, app: Path, settings: dict[str, str] = QUIET, path: str = "/api/score") -> Server:
+    """fnpack's host on an app."""
+    return Server(
+        name, [sys.executable, "-m", "fnpack", "run", str(app), "--port", "{port}"], path, dict(settings)
+    )
+
+
+def azmlinfsrv(script: str) -> Server:
+    """SDK v1's own server."""
+    python = f"{environment('azureml-inference-server-http')}/python"
+    command = [python, "-m", "azureml_inference_server_http", "--entry_script", script, "--port", "{port}"]
+    return Server("azmlinfsrv", [*command, "--worker_count", "1"], "/score", {})
 
 
 def peers() -> list[Server]:
     """The peers, each in a virtual environment of its own below .tools/peers."""
-    azml, framework, bento, lit = (environment(name) for name in PINS)
+    framework, bento, lit = (environment(name) for name in list(PINS)[1:])
     bento_path = f"{bento}:{os.environ['PATH']}"
     return [
-        Server("azmlinfsrv", [f"{azml}/python", "-m", "azureml_inference_server_http", "--entry_script",
-                              str(PEERS / "score_sum.py"), "--port", "{port}", "--worker_count", "1"], "/score", {}),
+        azmlinfsrv(str(PEERS / "score_sum.py")),
         Server("functions-framework", [f"{framework}/functions-framework",
                                        "--source", str(PEERS / "functions_framework_sum.py"),
                                        "--target", "score", "--host", "127.0.0.1", "--port", "{port}"], "/", {}),
@@ -137,43 +179,44 @@ def environment(name: str) -> str:
     if not (folder / "done").exists():
         subprocess.run([sys.executable, "-m", "uv", "venv", "-q", "--clear", str(folder)], check=True)
         python = str(folder / "bin" / "python")
-        requirement = f"{name}=={PINS[name]}"
+        wanted = [f"{name}=={PINS[name]}", "numpy"]
         subprocess.run(
-            [sys.executable, "-m", "uv", "pip", "install", "-q", "-p", python, requirement], check=True
+            [sys.executable, "-m", "uv", "pip", "install", "-q", "-p", python, *wanted], check=True
         )
         (folder / "done").touch()
     return str(folder / "bin")
 
 
-def measure(server: Server, script: Path, work: Path) -> tuple[list[Cell], float, float]:
-    """The cells of one server, the CPU seconds of its last cell, and its memory (PSS, MB)."""
+def measure(server: Server, script: Path, body: str, work: Path) -> Row:
+    """Start a server, and have wrk ask it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}{server.path}"
     log = work / "server.log"
-    with process(
-        [part.replace("{port}", str(port)) for part in server.command], log, server.environment, work
-    ) as child:
-        wait(url, log)
+    command = [part.replace("{port}", str(port)) for part in server.command]
+    with process(command, log, server.environment, work) as child:
+        first_s = wait(url, body, log)
         wrk(url, script, 16, 2)
-        cells = [wrk(url, script, n, SECONDS) for n in CONNECTIONS[:-1]]
-        tree = family(child.pid)
-        before = cpu_seconds(tree)
-        cells.append(wrk(url, script, CONNECTIONS[-1], SECONDS))
-        return cells, cpu_seconds(tree) - before, sum(map(pss_mb, tree))
+        cells = []
+        for connections in CONNECTIONS:
+            time.sleep(1)  # what the last clients had asked for when they left is answered first
+            tree = family(child.pid)
+            before = cpu_seconds(tree)
+            cells.append(wrk(url, script, connections, SECONDS))
+        return Row(cells, cpu_seconds(tree) - before, sum(map(pss_mb, tree)), first_s)
 
 
-def wait(url: str, log: Path) -> None:
-    """Wait for the first 200."""
-    deadline = time.monotonic() + 60
-    request = urllib.request.Request(url, BODY.encode(), {"Content-Type": "application/json"})
-    while time.monotonic() < deadline:
+def wait(url: str, body: str, log: Path) -> float:
+    """Wait for the first 200; returns the seconds."""
+    since = time.monotonic()
+    request = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json"})
+    while time.monotonic() < since + 60:
         try:
             with urllib.request.urlopen(request, timeout=5):
-                return
+                return time.monotonic() - since
         except OSError:  # noqa: PERF203 - it waits anyway
-            time.sleep(0.1)
+            time.sleep(0.01)
     raise SystemExit(f"{url} does not answer:\n{log.read_text()[-2000:]}")
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,10 +90,17 @@ def process(
     """Run a server for the length of the block."""
     with log.open("wb") as file:
         child = subprocess.Popen(
-            command, cwd=cwd, env={**os.environ, **(environment or {})}, stdout=file, stderr=file
+            command,
+            cwd=cwd,
+            env={**os.environ, **(environment or {})},
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
         )
     try:
         yield child
     finally:
         child.terminate()
         child.wait(30)
+        with suppress(ProcessLookupError):  # some leave children behind
+            os.killpg(child.pid, signal.SIGKILL)
