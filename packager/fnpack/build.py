@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from fnpack.dependencies.provide import Dependencies
     from fnpack.engine import Engine
     from fnpack.image.dockerfile import Host
-    from fnpack.spec import RegistryLogin
 
 T = TypeVar("T")
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
@@ -71,17 +70,18 @@ def build_context(settings: BuildSettings, target: Path, progress: Progress = ig
 
 
 def build_image(settings: BuildSettings, progress: Progress = ignore, *, network: str | None = None) -> Built:
-    """Build the image with the Docker Engine, tag it, and push it where the settings say so.
+    """Build the image from a Dockerfile with the Docker Engine, tag it, and push it where the settings say so.
 
     Raises the errors of every step: ConfigurationError, EntryScriptError, DependencyError, EngineMissing,
     BaseImageUnavailable, ImageBuildFailed, CheckFailed, CheckTooSlow, PushFailed.
     """
+    from fnpack.daemonless.through_engine import logins_of, push
     from fnpack.dependencies.index import PackageIndex
     from fnpack.engine import Engine
     from fnpack.image.dockerfile import default_base_image
 
     check_entry_script(settings.app.entry_script)
-    logins = _logins(settings)
+    logins = logins_of(settings)
     with Engine.connect() as engine, workplace() as folder:
         reference = settings.base_image or default_base_image(_host(settings), wanted_python(settings))
         with in_phase(progress, "base") as told:
@@ -113,7 +113,7 @@ def build_image(settings: BuildSettings, progress: Progress = ignore, *, network
         pushed = None
         if settings.push:
             with in_phase(progress, "push") as told:
-                pushed = _push(engine, tag, logins, told)
+                pushed = push(engine, tag, settings, told)
         return Built(
             pushed or image_id,
             app,
@@ -287,25 +287,9 @@ def default_tag(settings: BuildSettings) -> str:
     return f"fnpack/{name or 'app'}:latest"
 
 
-def _logins(settings: BuildSettings) -> tuple[RegistryLogin, ...]:
-    login = settings.app.environment.base_image_registry
-    return (login,) if login is not None else ()
-
-
 def _secrets(index: PackageIndex) -> dict[str, bytes]:
     found = {"pip.conf": index.pip_conf(), "ca.crt": index.ca_bundle(), "netrc": index.netrc()}
     return {name: content for name, content in found.items() if content}
-
-
-def _push(engine: Engine, tag: str, logins: tuple[RegistryLogin, ...], progress: Progress) -> str:
-    from fnpack.engine import PushFailed
-
-    try:
-        return engine.push(tag, logins, progress)
-    except PushFailed as error:
-        kept = f"The image is built and in the Engine: `docker push {tag}` tries again."
-        error.hint = f"{error.hint} {kept}" if error.hint else kept
-        raise
 
 
 @contextmanager

@@ -117,6 +117,8 @@ def test_each_output_has_the_same_layers_and_the_engine_runs_it(
     assert loaded.attrs["RootFS"]["Layers"] == diff_ids
     in_engine = build("--output", "engine", "--tag", engine_tag, DOCKER_HOST="unix:///var/run/docker.sock")
     assert docker_engine.images.get(in_engine.stdout.strip()).attrs["RootFS"]["Layers"] == diff_ids
+    through = build("--builder", "docker", "--tag", engine_tag, DOCKER_HOST="unix:///var/run/docker.sock")
+    assert docker_engine.images.get(through.stdout.strip()).attrs["RootFS"]["Layers"] == diff_ids
     copied = ["copy", "--src-tls-verify=false", f"docker://{pushed}", f"oci:{tmp_path}/copied:latest"]
     subprocess.run([skopeo, "--insecure-policy", *copied], check=True, capture_output=True)
     # skopeo compresses plain layers on its way; what they hold, the config says by their diff ids.
@@ -199,3 +201,39 @@ def test_base_image_without_python_and_one_for_another_machine_are_refused(fnpac
         assert "Error FN415: " in ended.stderr
         assert said in ended.stderr
     assert fnpack.snapshot() == before
+
+
+def test_engine_pulls_the_base_of_its_builder_and_pushes_what_it_got(
+    fnpack, build, debian_base, docker_engine, tag, registry
+) -> None:
+    base = f"{registry}/base-of-the-engine:{uuid.uuid4().hex[:8]}"
+    docker_engine.images.get(debian_base).tag(base)
+    docker_engine.images.push(base)
+    docker_engine.images.remove(base)  # it has to be pulled
+    engine = {"DOCKER_HOST": "unix:///var/run/docker.sock"}
+    try:
+        pushed = build(
+            "--builder", "docker", "--base-image", base, "--tag", tag, "--push", **engine
+        ).stdout.strip()
+        assert docker_engine.images.get(base)
+        built = docker_engine.images.get(tag)
+        assert pushed == f"{tag.rpartition(':')[0]}@{digest_of_repository(built, tag)}"
+        other = build("--output", "oci-layout:layout")
+        config = blob_in(fnpack.folder / "layout", manifest_in(fnpack.folder / "layout")["config"]["digest"])
+        assert built.attrs["RootFS"]["Layers"] == config["rootfs"]["diff_ids"], other.stderr
+    finally:
+        for name in (tag, base):
+            docker_engine.images.remove(name, force=True)
+
+
+def digest_of_repository(image, tag: str) -> str:
+    repository = tag.rpartition(":")[0]
+    (digest,) = (one for one in image.attrs["RepoDigests"] if one.startswith(f"{repository}@"))
+    return str(digest.rpartition("@")[2])
+
+
+def test_builder_of_the_engine_says_when_there_is_none(fnpack, base) -> None:
+    options = ["--builder", "docker", "--base-image", "debian.invalid/none:1"]
+    ended = fnpack("build", *options, settings={"DOCKER_HOST": "unix:///nonexistent.sock"})
+    assert ended.code == ExitCode.MISSING_TOOL
+    assert "no Docker Engine answers" in ended.stderr

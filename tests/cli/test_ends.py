@@ -111,7 +111,7 @@ def test_bug_says_that_it_is_one_and_shows_its_trace_only_on_request(fnpack, deb
     [
         ("packaging", "build", ["build", "--app-only", "app"]),
         ("uv", "build", ["build", "--app-only", "app"]),
-        ("docker", "build", ["build", "--builder", "docker"]),
+        ("docker", "build", ["build", "--builder", "dockerfile"]),
         ("azure", "blob", ["invoke", "app", "--data", "1"]),
         ("uvicorn", "host", ["run", "app", "--port", "0"]),
     ],

@@ -44,7 +44,7 @@ def containers_on(engine, base: str) -> list[str]:
 def refused(fnpack, settings, *arguments: str) -> str:
     """Run a build that fails with exit code 1 and an error of its own; returns what it said, in both forms."""
     before = fnpack.snapshot()
-    arguments = ("--builder", "docker", *arguments)
+    arguments = ("--builder", "dockerfile", *arguments)
     ended = fnpack("build", *arguments, settings=settings, timeout_s=110)
     assert (ended.code, ended.stdout) == (ExitCode.FAILED, ""), ended.stderr
     as_json = fnpack("build", *arguments, "--json", settings=settings, timeout_s=110)
@@ -130,7 +130,7 @@ def test_ctrl_c_stops_the_engines_work_and_leaves_nothing(
         build = fnpack.start(
             "build",
             "--builder",
-            "docker",
+            "dockerfile",
             "--base-image",
             base,
             "--tag",
@@ -167,7 +167,7 @@ def test_sample_is_scored_in_a_container_before_the_push(
 ) -> None:
     (fnpack.folder / "sample.txt").write_text("hello")
     options = ["--base-image", debian_base, "--tag", tag_at(registry), "--push", "--sample", "sample.txt"]
-    ended = fnpack("build", "--builder", "docker", *options, settings=engine_settings, timeout_s=110)
+    ended = fnpack("build", "--builder", "dockerfile", *options, settings=engine_settings, timeout_s=110)
     assert ended.code == ExitCode.OK, ended.stderr
     assert "+ check in a container (" in ended.stderr
     assert "sample.txt -> hello" in ended.stderr

@@ -281,7 +281,7 @@ def test_azure_functions_image_holds_app_and_packages_where_microsofts_host_look
     """On a stand-in base, as Microsoft's cannot be pulled everywhere: the Dockerfile builds, and its app scores."""
     built = fnpack(
         "build", *MODEL, "--trigger", "http", "--trigger", "blob", "--host", "azure-functions",
-        "--base-image", debian_base, "--builder", "docker", cwd=project,
+        "--base-image", debian_base, "--builder", "dockerfile", cwd=project,
     )  # fmt: skip
     assert "AzureWebJobsStorage" in built.stderr
     code = (

@@ -116,7 +116,8 @@ EXAMPLES = """\
 @click.option(
     "--builder",
     metavar="BUILDER",
-    help="oci needs no Docker; docker lets a Docker Engine build from a Dockerfile. [default: oci]",
+    help="oci needs no Docker; docker makes the same layers and leaves base and push to the Docker Engine; "
+    "dockerfile lets the Engine build from a Dockerfile. [default: oci]",
 )
 @click.option(
     "--output",
@@ -239,7 +240,7 @@ def _how_long(built: Built, tally: Tally, seconds: float) -> str:
 
 
 def _build(settings: BuildSettings, progress: Progress, network: str | None) -> Built:
-    if settings.builder == "docker":
+    if settings.builder == "dockerfile":
         from fnpack.build import build_image as build_with_docker
 
         return build_with_docker(settings, progress, network=network)

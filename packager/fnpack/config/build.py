@@ -27,7 +27,7 @@ from fnpack.spec import AppSpec, Environment, LockMode, ModelSource
 
 HOSTS = ("fnpack", "azure-functions")
 PLATFORMS = ("linux/amd64", "linux/arm64")
-BUILDERS = ("oci", "docker")
+BUILDERS = ("oci", "docker", "dockerfile")
 CHECK_TIMEOUT_S = 600.0  # init() may load a large model
 OUTPUTS = ("registry", "engine", "oci-layout", "docker-archive")
 _SBOM_WORDS = {"attach": True, "none": False}
@@ -220,11 +220,11 @@ def _builder(raw: RawSettings, push: bool, platforms: tuple[str, ...], problems:
     if given.value not in BUILDERS:
         what = f"there is no builder `{given.value}`"
         problems.add(given.source, what, did_you_mean_or_list(given.value, BUILDERS))
-    elif given.value == "docker" and len(platforms) > 1:
+    elif given.value != "oci" and len(platforms) > 1:
         what = "the Docker Engine builds for one platform at a time"
         problems.add(given.source, what, "use `--builder oci`, or build each on its own")
-    elif given.value == "docker" and raw.get("output") is not None:
-        what = "the builder `docker` puts images into the Engine, and pushes them with `--push`"
+    elif given.value != "oci" and raw.get("output") is not None:
+        what = f"the builder `{given.value}` puts images into the Engine, and pushes them with `--push`"
         problems.add(given.source, what, "leave `--output` out, or use `--builder oci`")
     return given.value
 
@@ -260,8 +260,8 @@ def _sbom(raw: RawSettings, builder: str, problems: Problems) -> tuple[bool | No
             f"write `./{setting.value}` for a file",
         )
         problems.add(setting.source, what, suggestion)
-    elif builder == "docker":
-        what = "the builder `docker` writes no SBOM: the Engine's own tools do"
+    elif builder == "dockerfile":
+        what = "the builder `dockerfile` writes no SBOM: the Engine's own tools do"
         problems.add(setting.source, what, "leave `--sbom` out, or use `--builder oci`")
     return None, absolute(setting.folder, setting.value)
 

@@ -48,7 +48,7 @@ def build_image(settings: BuildSettings, destination: Destination, progress: Pro
         first.base.reference,
         first.target.python_version,
         ",".join(platforms),
-        destination.kind == "registry",
+        destination.kind == "registry" or destination.is_pushed,
         check.outcome,
     )
 

@@ -46,12 +46,21 @@ def base_for(settings: BuildSettings, platform: str, registries: Registries, pro
 
     host: Host = "azure-functions" if settings.host == "azure-functions" else "fnpack"
     reference = settings.base_image or default_base_image(host, wanted_python(settings))
-    return step(
-        progress, f"base image {reference}", lambda: _opened_base(reference, platform, registries, progress)
-    )
+    is_engines = settings.builder == "docker"
+
+    def opened() -> Base:
+        if is_engines and not reference.startswith(LOCAL_BASES):
+            from fnpack.daemonless.through_engine import pull_base
+
+            pull_base(reference, platform, settings, progress)
+        return _opened_base(reference, platform, registries, progress, is_engines=is_engines)
+
+    return step(progress, f"base image {reference}", opened)
 
 
-def _opened_base(reference: str, platform: str, registries: Registries, progress: Progress) -> Base:
+def _opened_base(
+    reference: str, platform: str, registries: Registries, progress: Progress, *, is_engines: bool
+) -> Base:
     scheme, _, place = reference.partition(":")
     notes = cache_folder()
     if scheme == "oci-layout":
@@ -62,7 +71,7 @@ def _opened_base(reference: str, platform: str, registries: Registries, progress
         from fnpack.oci.local_engine import engine_archive
         from fnpack.registry import Reference, RegistryBase
 
-        archive = engine_archive(reference, cache_folder() / "bases", progress)
+        archive = engine_archive(reference, cache_folder() / "bases", progress, any_name=is_engines)
         if archive is None:
             registry = RegistryBase(Reference.parse(reference), registries, platform)
             python = base_python(registry, notes)

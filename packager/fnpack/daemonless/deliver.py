@@ -25,15 +25,21 @@ Output = Literal["registry", "oci-layout", "docker-archive", "engine"]
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where an image goes. `path` is the folder or file of a layout or an archive."""
+    """Where an image goes. `path` is the folder or file of a layout or an archive.
+
+    `is_pushed` says whether the Engine pushes the image that it got.
+    """
 
     kind: Output
     path: Path | None = None
+    is_pushed: bool = False
 
 
 def destination_of(settings: BuildSettings) -> Destination:
     """Where the settings want the image; where they say nothing, the Docker Engine if one answers, else a layout."""
     kind, _, place = (settings.output or "").partition(":")
+    if settings.builder == "docker":
+        return Destination("engine", is_pushed=settings.push)
     if settings.push:
         return Destination("registry")
     if not kind:
@@ -119,18 +125,10 @@ def _delivered(  # noqa: PLR0917 - as above
             step(progress, f"write {path}", lambda: write_archive(images[0], path, tag))
             return f"docker-archive:{path}"
         case "engine":
-            from fnpack.engine import Engine
-            from fnpack.oci.outputs import load
+            from fnpack.daemonless.through_engine import load_image, push_loaded
 
-            with Engine.connect() as engine:
-                api = engine.client.api
-                if check.is_left_to_engine:
-                    from fnpack.check.container import ContainerCheck
-
-                    python, version = parts[0].conda_python or "python3", parts[0].target.python_version
-                    container = ContainerCheck(api, check.settings, progress, python, version)
-                    return container.load(images[0], tag, check)
-                return step(progress, f"load {tag}", lambda: load(images[0], tag, api))
+            image_id = load_image(images[0], parts[0], tag, progress, check)
+            return push_loaded(tag, check.settings, progress) if destination.is_pushed else image_id
 
 
 def _push(  # noqa: PLR0917 - as above

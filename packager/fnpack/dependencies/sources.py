@@ -172,7 +172,7 @@ def _build(folder: Path, source: Selected, target: Target, index: PackageIndex, 
         raise SourceBuildFailed(
             f"{source.name} has no wheel for the image, and building one from {clean(where)} failed\n"
             f"{_end(done.stderr.replace(str(folder), '.'))}",
-            hint="choose a version that has a wheel, or build in the image's own system with --builder docker",
+            hint="choose a version that has a wheel, or build in the image's own system with --builder dockerfile",
         )
     return wheels[0]
 
@@ -202,7 +202,7 @@ def _check_fits(filename: str, source: Selected, target: Target) -> None:
             f"{source.name} is compiled, and what this machine makes of it does not run in the image "
             f"(Python {target.python_version} on {target.platform}, {libc}): {fault}",
             hint="choose a version that has a wheel for the image, or build in the image's own system with "
-            "--builder docker",
+            "--builder dockerfile",
         )
 
 

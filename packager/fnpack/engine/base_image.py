@@ -58,10 +58,20 @@ class _Python:
 def find(
     api: APIClient, reference: str, platform: str | None, logins: Sequence[RegistryLogin], progress: Progress
 ) -> BaseImage:
-    """The image as it is on the Engine, pulled if it is not there for `platform`.
+    """The image as it is on the Engine, and its Python.
 
     Raises `BaseImageUnavailable` and `BaseImageWithoutPython`.
     """
+    found = present(api, reference, platform, logins, progress)
+    image_id = str(found["Id"])
+    python = _known(image_id) or _remember(image_id, _ask(api, reference, image_id))
+    return BaseImage(reference, image_id, python.version, _platform(found), python.libc)
+
+
+def present(
+    api: APIClient, reference: str, platform: str | None, logins: Sequence[RegistryLogin], progress: Progress
+) -> Mapping[str, object]:
+    """What the Engine says of an image, pulled if it is not there for `platform`. Raises `BaseImageUnavailable`."""
     found = _inspect(api, reference)
     if found is None or not _fits(_platform(found), platform):
         try:
@@ -71,9 +81,7 @@ def find(
         found = _inspect(api, reference)
     if found is None:
         raise _unavailable(reference, platform, "the Engine pulled it but does not list it")
-    image_id = str(found["Id"])
-    python = _known(image_id) or _remember(image_id, _ask(api, reference, image_id))
-    return BaseImage(reference, image_id, python.version, _platform(found), python.libc)
+    return found
 
 
 def _inspect(api: APIClient, reference: str) -> Mapping[str, object] | None:

@@ -55,6 +55,12 @@ class Engine:
         """
         return base_image.find(self.client.api, reference, platform, logins, progress)
 
+    def pull_missing(
+        self, reference: str, platform: str, logins: Sequence[RegistryLogin], progress: Progress = ignore
+    ) -> None:
+        """Pull an image that the Engine does not have for the platform. Raises `BaseImageUnavailable` (FN411)."""
+        base_image.present(self.client.api, reference, platform, logins, progress)
+
     def build(
         self,
         context: Path,

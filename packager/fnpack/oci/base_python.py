@@ -95,7 +95,7 @@ def _entries(base: BaseSource, layer: Content) -> Iterator[tuple[tarfile.TarInfo
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise BaseSourceError(
             f"a layer of the base image cannot be read ({layer.descriptor.digest[:19]}): {error}",
-            hint="choose another base image, or build with --builder docker",
+            hint="choose another base image, or build with --builder dockerfile",
         ) from error
 
 

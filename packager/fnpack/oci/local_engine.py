@@ -19,14 +19,16 @@ _SAVE_TIMEOUT_S = 600
 _BLOCK_BYTES = 1 << 20
 
 
-def engine_archive(reference: str, folder: Path, progress: Progress) -> Path | None:
+def engine_archive(
+    reference: str, folder: Path, progress: Progress, *, any_name: bool = False
+) -> Path | None:
     """The image as a `docker save` archive in `folder`, or None where no Engine answers or has it.
 
-    Only a name without a registry is looked for: a registry's own word counts for its images. The Engine is asked
-    over its socket, without the SDK, since this is a part of every build.
+    Only a name without a registry is looked for, unless `any_name`: a registry's own word counts for its images. The
+    Engine is asked over its socket, without the SDK, since this is a part of every build.
     """
     first, slash, _ = reference.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
+    if not any_name and slash and ("." in first or ":" in first or first == "localhost"):
         return None
     image = _inspect(reference)
     if image is None:

@@ -22,7 +22,7 @@ class Outcome:
 
 def build_image(settings: BuildSettings, progress: Progress) -> Outcome:
     """Build and, where the settings say so, push the image, by the builder that they name."""
-    if settings.builder == "docker":
+    if settings.builder == "dockerfile":
         built = build.build_image(settings, progress)
     else:
         from fnpack import daemonless

@@ -224,13 +224,14 @@ def test_sbom_is_attached_or_not_or_written_too(app: Path) -> None:
 
     assert sbom() == (None, None)
     assert sbom(sbom="attach") == (True, None)
-    assert sbom(sbom="none") == sbom(sbom="none", builder="docker") == (False, None)
+    assert sbom(sbom="none") == sbom(sbom="none", builder="dockerfile") == (False, None)
     assert sbom(sbom="out/app.json") == (None, app / "out" / "app.json")
     assert sbom(sbom="./attach") == (None, app / "attach")
     assert faults(app, sbom="atach") == [
         "--sbom: `atach` is neither `attach` nor `none`; write `./atach` for a file"
     ]
-    assert "the builder `docker` writes no SBOM" in faults(app, sbom="a.json", builder="docker")[0]
+    assert "the builder `dockerfile` writes no SBOM" in faults(app, sbom="a.json", builder="dockerfile")[0]
+    assert sbom(sbom="a.json", builder="docker") == (None, app / "a.json")
 
 
 def test_blob_trigger_has_default_paths_and_connection(app: Path) -> None:
