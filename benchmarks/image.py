@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from command_times import engine_load, inspection, start_up
 from delay_proxy import DelayProxy
 from image_cases import Leg, bytes_sent, memory, times
-from image_contenders import contenders, docker_program, make_base, remove_images
+from image_contenders import compile_fnpack, contenders, docker_program, make_base, remove_images
 from image_sizes import sizes
 from measure import EXAMPLE, MODEL, Table
 
@@ -28,8 +28,8 @@ NOTES = [
     "Engine are on this machine.",
     "Cold: fnpack's and uv's caches are empty, no lock file; packages come over the network from the index, "
     "which varies. The Engine's contenders always fetch packages (BuildKit with pip, BentoML with uv and "
-    "apt-get); what they have built once they cannot build first again, so they run once. On a new CI machine they build "
-    "as the first time; fnpack takes from the image that the registry has what it needs to know.",
+    "apt-get); what they have built once they cannot build first again, so they run once. On a new CI machine they "
+    "build as the first time; fnpack takes from the image that the registry has what it needs to know.",
     "Peers: Truss asks for docker-buildx and its own base image; MLflow's build-docker for `python:3.X-slim` by that "
     "name and takes minutes; Cog (a Go program) and `func` pull builders and base images: none is built here.",
 ]
@@ -55,6 +55,7 @@ def run(work: Path) -> list[Table]:
 def builds(engine: DockerClient, base: str, near_leg: Leg, far_leg: Leg, work: Path) -> list[Table]:
     """All that is timed."""
     docker, registries = docker_program(), (near_leg.registry, far_leg.registry)
+    compile_fnpack()
     label = make_base(engine, docker, base, registries, work)
     try:
         found = contenders(work, docker)

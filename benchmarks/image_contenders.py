@@ -5,6 +5,7 @@ Each has a project, a cache and a repository of its own, so that none warms anot
 
 from __future__ import annotations
 
+import compileall
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from measure import EXAMPLE, Sample, sample
+from measure import EXAMPLE, ROOT, Sample, sample
 from peer_environments import PEERS, environment
 
 from fnpack.dependencies.index import PackageIndex
@@ -89,6 +90,13 @@ def elsewhere(one: Contender, work: Path, wheels_of: Contender | None = None) ->
         wheels = Path(wheels_of.environment["FNPACK_CACHE"]) / "wheels"
         shutil.copytree(wheels, Path(caches["FNPACK_CACHE"]) / "wheels", copy_function=os.link)
     return replace(one, project=folder, environment={**one.environment, **caches})
+
+
+def compile_fnpack() -> None:
+    """What is installed has its byte code; a checkout may not."""
+    for folder in ("packager", "function_host", "triggers"):
+        compileall.compile_dir(ROOT / folder, quiet=1)
+    sample([FNPACK, "build", "--help"])
 
 
 def caches_in(work: Path) -> dict[str, str]:

@@ -98,12 +98,14 @@ class Sample:
 def sample(
     command: Sequence[str], cwd: Path | None = None, environment: dict[str, str] | None = None
 ) -> Sample:
-    """Run a command that has to succeed."""
+    """Run a command that has to succeed; Python keeps its byte code, as it does for what is installed."""
     launched = [sys.executable, "-I", "-S", str(LAUNCH), *command]
+    variables = {**os.environ, **(environment or {})}
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(
         launched,
         cwd=cwd,
-        env={**os.environ, **(environment or {})},
+        env=variables,
         capture_output=True,
         text=True,
         check=False,
