@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import statistics
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +106,7 @@ class Leg:
         before = self._sent_bytes()
         cell = self.cells.setdefault((case, one.name), Cell())
         cell.samples.append(run())
+        print(f"{case}: {one.name}: {cell.seconds[-1]:.2f} s", file=sys.stderr, flush=True)
         cell.sent_bytes = self._sent_bytes() - before
 
     def _sent_bytes(self) -> int:
