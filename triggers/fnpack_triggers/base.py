@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -37,8 +37,7 @@ class Binding:
         return self.text("cardinality").lower() == "many"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something happened: one call of the function.
 
     `payload` is the trigger's value (blob or message bytes); of a batch the values are `items`. `data` is the binding
@@ -96,8 +95,7 @@ class InputBinding(Protocol):
         """Release connections."""
 
 
-@dataclass(frozen=True, slots=True)
-class BlobEvent:
+class BlobEvent(NamedTuple):
     """A blob was written, as Event Grid tells it. `etag` may be empty; `blob_type` is `BlockBlob`, `PageBlob`, ..."""
 
     container: str

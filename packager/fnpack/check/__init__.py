@@ -8,10 +8,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fnpack.config.build import BuildSettings
 from fnpack.progress import Progress, ProgressEvent, in_phase
@@ -27,8 +26,7 @@ __all__ = ["OFF", "Check", "Outcome", "sample_of"]
 STEP = "check"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a check. `text` says why it was skipped, or what the sample gave."""
 
     status: Literal["passed", "remembered", "skipped", "off"]

@@ -208,7 +208,7 @@ def _in_image(ended: Ended, places: Mapping[str, str]) -> Ended:
         error = report.error
         text, trace = _as_in_image(error.text, places), _as_in_image(error.traceback, places)
         file = _as_in_image(error.file, places) if error.file else None
-        report = replace(report, error=replace(error, text=text, traceback=trace, file=file))
+        report = report._replace(error=error._replace(text=text, traceback=trace, file=file))
     return replace(ended, report=report, output=_as_in_image(ended.output, places))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,8 +35,7 @@ LOCAL_BASES = ("oci-layout:", "docker-archive:")
 PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13")  # of fnpack's host, and of Microsoft's base image
 
 
-@dataclass(frozen=True, slots=True)
-class BuildSettings:
+class BuildSettings(NamedTuple):
     """All that a build needs to know. `None` means: not said, the image builder chooses.
 
     `base_image` is also `app.environment.base_image`. `platform` is `linux/amd64` style, `python_version` `3.11`.
@@ -336,7 +335,7 @@ def _with_conda(raw: RawSettings, environment: Environment, host: str, problems:
     if given is None:
         return environment
     others = tuple(spec for spec in conda.specs if package_name(spec) != "python")
-    return replace(environment, conda=replace(conda, specs=(f"python={given.value}", *others)))
+    return replace(environment, conda=conda._replace(specs=(f"python={given.value}", *others)))
 
 
 def _with_base_image(raw: RawSettings, environment: Environment, problems: Problems) -> Environment:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from fnpack.config.conda import package_name
 from fnpack.config.problems import Problems
@@ -28,8 +29,7 @@ _REGISTERED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltIn:
+class BuiltIn(NamedTuple):
     """A script that fnpack made, and what it was made for."""
 
     script: Path

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from fnpack.config.files import excerpt, label, read_text
 from fnpack.config.options import OPTIONS, Option, Rank, Setting, Value
@@ -33,8 +34,7 @@ class ProjectSettings:
     file: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RawSettings:
+class RawSettings(NamedTuple):
     """The winning value of each option that was given anywhere. `cwd` is for defaults that are paths."""
 
     values: Mapping[str, Setting]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fnpack.build import BaseImageUnfit, fitting_python, step, wanted_python
 from fnpack.cache_folder import cache_folder
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from fnpack.registry import Registries, RegistryBase
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(NamedTuple):
     """A base image and what is in it. `reference` is how it is named; `registry` is set where it is in one.
 
     `digest` is its manifest's; an archive has none, there it is the image's id.

@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from typing import NamedTuple
 
 import fnpack
 import fnpack_host
@@ -35,8 +35,7 @@ _RUN = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class BuildContext:
+class BuildContext(NamedTuple):
     """What was written: the folder, the Dockerfile's text and the image's labels."""
 
     path: Path

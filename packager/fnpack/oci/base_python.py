@@ -7,9 +7,8 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from fnpack.oci.bases import BaseSource
 from fnpack.oci.content import Content
@@ -27,8 +26,7 @@ _STATUS_MAX_BYTES = 64 << 20
 _FORMAT = 2
 
 
-@dataclass(frozen=True, slots=True)
-class BasePython:
+class BasePython(NamedTuple):
     """What a base image runs. `python_version` is "3.11" style, `glibc_minor` 36 for 2.36; None: there is none.
 
     `libraries` are the file names of its shared libraries (`libgomp.so.1`).
@@ -115,7 +113,7 @@ def _write(note: Path, found: BasePython) -> None:
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         partial = note.with_suffix(".new")
-        partial.write_text(json.dumps({"format": _FORMAT, "found": asdict(found)}))
+        partial.write_text(json.dumps({"format": _FORMAT, "found": found._asdict()}))
         partial.replace(note)
     except OSError:
         return

@@ -6,9 +6,8 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, NamedTuple, Protocol, cast
 
 from fnpack.oci.content import CONFIG, LAYER, BytesContent, Content, Descriptor, FileContent
 from fnpack.oci.errors import BaseSourceError
@@ -110,8 +109,7 @@ class ArchiveBase:
         return next(one for one in self._layers if one.descriptor.digest == descriptor.digest).open()
 
 
-@dataclass(frozen=True, slots=True)
-class _Inside:
+class _Inside(NamedTuple):
     """A layer inside an archive, read where it lies."""
 
     descriptor: Descriptor

@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -67,8 +67,7 @@ class BytesContent:
         return io.BytesIO(self.data[offset:])
 
 
-@dataclass(frozen=True, slots=True)
-class FileContent:
+class FileContent(NamedTuple):
     """A content that is a file as it stands, such as a cached layer."""
 
     descriptor: Descriptor
@@ -81,8 +80,7 @@ class FileContent:
         return file
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """A layer of an image: its content, and the digest of its uncompressed tar (`diff_id`).
 
     `content` may make its bytes only when it is opened, so that a layer that the registry has is never made.

@@ -16,9 +16,8 @@ import tarfile
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from fnpack.oci.content import LAYER, Descriptor, Layer
 from fnpack.oci.errors import UnsafeContent
@@ -31,8 +30,7 @@ LARGE_BYTES = 64 * 1024 * 1024
 _YOUNG_S = 2.0  # a file that was written just now may change again within its time stamp's grain
 
 
-@dataclass(frozen=True, slots=True)
-class ModelLayers:
+class ModelLayers(NamedTuple):
     """What a model is in an image: layers, and the files in them by path."""
 
     layers: tuple[Layer, ...]
@@ -58,8 +56,7 @@ def model_layers(
     return ModelLayers(tuple(layers), tuple(sorted(hashed, key=lambda one: one.path)))
 
 
-@dataclass(frozen=True, slots=True)
-class FileTar:
+class FileTar(NamedTuple):
     """A tar of one file and its folders, made while it is read. Raises UnsafeContent if the file changed since."""
 
     descriptor: Descriptor
@@ -170,5 +167,5 @@ def _keep(note: Path, stamp: tuple[int, ...], known: Known, sha256: str) -> None
     with contextlib.suppress(OSError):  # it is read again next time
         note.parent.mkdir(parents=True, exist_ok=True)
         partial = note.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps({"stamp": stamp, "known": asdict(known), "sha256": sha256}))
+        partial.write_text(json.dumps({"stamp": stamp, "known": known._asdict(), "sha256": sha256}))
         partial.replace(note)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from fnpack.oci.compiled import compiled, interpreter
 from fnpack.oci.errors import UnsafeContent
@@ -17,8 +18,7 @@ from fnpack.oci.writer import LayerWriter
 _CHUNK_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class HashedFile:
+class HashedFile(NamedTuple):
     """A file in an image: its path (no leading slash), the SHA-256 of its bytes as 64 hex digits, and its size."""
 
     path: str

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 from urllib.parse import quote
 
 from fnpack.oci.content import INDEX, MANIFEST, BytesContent, Descriptor, digest_of
@@ -33,8 +32,7 @@ _NEXT = re.compile(r"<([^>]+)>\s*;[^,]*\brel=\"?next\"?")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Child:
+class Child(NamedTuple):
     """An entry of an index: a manifest, and the platform that it is for (`linux/arm64/v8`), if any."""
 
     descriptor: Descriptor

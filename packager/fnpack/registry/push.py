@@ -6,8 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from fnpack.oci.content import BytesContent, Content, Descriptor, Layer
 from fnpack.progress import Progress, ProgressEvent, Status, ignore
@@ -27,8 +26,7 @@ _LOST = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
 _EVENTS_PER_S = 10
 
 
-@dataclass(frozen=True, slots=True)
-class PushResult:
+class PushResult(NamedTuple):
     """What a push did. `known` blobs were not asked about, `present` ones were there, `mounted` ones in another
     repository of the registry. `sent_bytes` are those of blobs, repeats included. `lists_referrers` says whether the
     registry itself lists a manifest with a subject under that.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple
 from urllib.parse import quote
 
 from fnpack.oci.content import Content
@@ -29,8 +28,7 @@ _REFUSED = frozenset({400, 405, 411, 413, 415, 416, 501})  # to a chunk, by regi
 _RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where blobs go: a repository, and the scopes that its tokens are asked for with."""
 
     registries: Registries

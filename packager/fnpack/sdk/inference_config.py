@@ -166,7 +166,7 @@ def build_settings(
     if known is not None and login is not None and login.username is not None:
         known = RegistryLogin(known.address, login.username, login.password)
     environment = replace(environment, base_image_registry=known)
-    return replace(settings, app=replace(settings.app, environment=environment))
+    return settings._replace(app=settings.app._replace(environment=environment))
 
 
 def _used(values: Mapping[str, Setting]) -> dict[str, Setting]:

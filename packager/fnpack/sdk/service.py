@@ -228,7 +228,7 @@ class Service:
         settings = build_settings(file, sources, flags)
         check_entry_script(settings.app.entry_script)
         bare = replace(settings.app.environment, requirements=(), user_managed=True)
-        build_app(replace(settings, app=replace(settings.app, environment=bare)), self._folder / "app")
+        build_app(settings._replace(app=settings.app._replace(environment=bare)), self._folder / "app")
         paths = [
             str(Path(model).absolute()) for model in models if isinstance(model, str) and Path(model).exists()
         ]
