@@ -93,8 +93,7 @@ class CondaPackages(NamedTuple):
     channels: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(NamedTuple):
     """The Python side of an inference configuration, whatever file it came from.
 
     `requirements` are PEP 508 lines as the user wrote them (options such as `--index-url` are not among them), or
@@ -109,7 +108,7 @@ class Environment:
     user_managed: bool = False
     base_image: str | None = None
     base_image_registry: RegistryLogin | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = {}
     constraints: tuple[str, ...] = ()
     conda: CondaPackages | None = None  # None where pip does for everything
     # what the user should know, one line each ("azureml-defaults is left out: ...")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,11 +25,10 @@ SHARED_FILE = "pyproject.toml"
 _ON, _OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectSettings:
+class ProjectSettings(NamedTuple):
     """What a project's file says, by option name; `file` is None when no file holds settings."""
 
-    values: Mapping[str, Setting] = field(default_factory=dict)
+    values: Mapping[str, Setting] = {}
     file: Path | None = None
 
 

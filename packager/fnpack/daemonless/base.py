@@ -40,10 +40,7 @@ class Base(NamedTuple):
 
 def base_for(settings: BuildSettings, platform: str, registries: Registries, progress: Progress) -> Base:
     """The base image that the settings name, or the default one. Raises BaseImageUnfit, and what its place raises."""
-    from fnpack.image.dockerfile import default_base_image
-
-    host: Host = "azure-functions" if settings.host == "azure-functions" else "fnpack"
-    reference = settings.base_image or default_base_image(host, wanted_python(settings))
+    reference = settings.base_image or _default(settings)
     is_engines = settings.builder == "docker"
 
     def opened() -> Base:
@@ -54,6 +51,13 @@ def base_for(settings: BuildSettings, platform: str, registries: Registries, pro
         return _opened_base(reference, platform, registries, progress, is_engines=is_engines)
 
     return step(progress, f"base image {reference}", opened)
+
+
+def _default(settings: BuildSettings) -> str:
+    from fnpack.image.dockerfile import default_base_image
+
+    host: Host = "azure-functions" if settings.host == "azure-functions" else "fnpack"
+    return default_base_image(host, wanted_python(settings))
 
 
 def _opened_base(

@@ -166,7 +166,7 @@ def _push(  # noqa: PLR0917 - as above
 def _attach_sbom(image: Image, target: Reference, registries: Registries, progress: Progress) -> None:
     if image.sbom is None:
         return
-    from fnpack.registry import attach
+    from fnpack.registry.referrers import attach
 
     described, sbom = image.manifest.descriptor, image.sbom
     step(

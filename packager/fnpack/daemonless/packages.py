@@ -106,7 +106,7 @@ def _layers_of(  # noqa: PLR0917 - called twice, with the same names
 ) -> list[Recipe]:
     """The layers of `chosen`; a wheel is fetched when a layer has to be made of it."""
     from fnpack.dependencies.provide import wheels
-    from fnpack.oci.wheel_layers import overwritten, wheel_recipes
+    from fnpack.oci.wheel_layers import wheel_recipes
 
     sizes = {one.name: one.size_bytes for one in found.selected[target]}
 
@@ -119,6 +119,8 @@ def _layers_of(  # noqa: PLR0917 - called twice, with the same names
     key = hashlib.sha256(" ".join(sorted(one.sha256 for one in chosen)).encode()).hexdigest()
     lost = remote.overwritten(key)
     if lost is None:
+        from fnpack.oci.installed import overwritten
+
         fetch(chosen)
         lost = overwritten(chosen)
         remote.note_overwritten(key, lost)

@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -133,6 +132,10 @@ def assemble(
         return _told_layer(recipe, cache, mtime_s, remote, layers_progress)
 
     def all_layers() -> list[Layer]:
+        if not new:
+            return [made(recipe) for recipe in recipes]
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(_WORKERS) as pool:
             return list(pool.map(made, recipes))
 

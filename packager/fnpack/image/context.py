@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from fnpack.image.dockerfile import Host, ImageSpec, dockerfile
 from fnpack.image.installer import write_pip
 from fnpack.oci.tree_layers import HashedFile
 from fnpack.provenance.contents import model_contents, models_label
+from fnpack.templates import template
 
 _CONTEXT_MARKER = f"app/{MARKER}"
 _CHUNK_BYTES = 1 << 20
@@ -92,7 +92,7 @@ def write_context(
 
 
 def _template(name: str) -> str:
-    return (files("fnpack_templates") / "image" / name).read_text("utf-8")
+    return template("image", name)
 
 
 def _readme(host: Host, python_version: str, platform: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from importlib.resources import files
 
 from fnpack.cache_folder import cache_folder
 from fnpack.dependencies.errors import DependencyError
@@ -13,6 +12,7 @@ from fnpack.dependencies.provide import Dependencies, resolve
 from fnpack.dependencies.target import Target
 from fnpack.dependencies.wheels import WheelFile
 from fnpack.progress import Progress, ignore
+from fnpack.templates import template
 
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)(\s*;[^\\]+)?", re.MULTILINE)
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
@@ -51,7 +51,7 @@ def host_wheels(name: str, found: Dependencies, target: Target) -> tuple[WheelFi
 
 
 def _text(name: str) -> str:
-    return (files("fnpack_templates") / "image" / name).read_text("utf-8")
+    return template("image", name)
 
 
 def _normal(name: str) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import tarfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fnpack.oci.bases import BaseSource
 from fnpack.oci.content import Content
 from fnpack.oci.errors import BaseSourceError
+
+if TYPE_CHECKING:
+    import tarfile
 
 # Where the `python3` of a search path of /usr/local/bin and /usr/bin is; the first that is there counts.
 _BINARY = re.compile(r"^(?:\./)?(usr/local/bin|usr/bin|opt/python/bin|bin)/python(3\.\d+)$")
@@ -81,6 +82,9 @@ def _scan(base: BaseSource) -> BasePython:
 
 def _entries(base: BaseSource, layer: Content) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
     """The entries of a layer, the status of dpkg with its content."""
+    import tarfile
+    import zlib
+
     try:
         with (
             base.open_layer(layer.descriptor) as stream,

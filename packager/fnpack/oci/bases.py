@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, cast
 
 from fnpack.oci.content import CONFIG, LAYER, BytesContent, Content, Descriptor, FileContent
 from fnpack.oci.errors import BaseSourceError
+
+if TYPE_CHECKING:
+    import tarfile
 
 
 class BaseSource(Protocol):
@@ -80,6 +82,8 @@ class ArchiveBase:
     """The first image in an archive that `docker save` wrote. Raises BaseSourceError."""
 
     def __init__(self, file: Path) -> None:
+        import tarfile
+
         self.file = file
         try:
             with tarfile.open(file) as archive:

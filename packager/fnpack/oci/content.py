@@ -20,14 +20,13 @@ LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 EMPTY = "application/vnd.oci.empty.v1+json"
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(NamedTuple):
     """A blob or manifest: what it is, its digest (`sha256:<64 hex digits>`) and its size in bytes."""
 
     media_type: str
     digest: str
     size_bytes: int
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = {}
 
     def to_json(self) -> dict[str, object]:
         """The descriptor as manifests hold it."""

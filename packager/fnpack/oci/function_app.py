@@ -7,7 +7,7 @@ from pathlib import Path
 import fnpack_host
 import fnpack_triggers
 from fnpack.oci.image import ImageSettings
-from fnpack.oci.tree_layers import FilesRecipe
+from fnpack.oci.tree_layers import FilesRecipe, files_below
 
 ROOT = "home/site/wwwroot"
 SITE_PACKAGES = f"{ROOT}/.python_packages/lib/site-packages"  # where both hosts look for the app's packages
@@ -21,20 +21,15 @@ def host_recipe(python_version: str) -> FilesRecipe:
     files = {}
     for package in (fnpack_host, fnpack_triggers):
         root = Path(str(package.__file__)).parent
-        for path in root.rglob("*"):
-            if path.is_file() and "__pycache__" not in path.parts:
-                files[f"{HOST_FOLDER}/{root.name}/{path.relative_to(root).as_posix()}"] = path
+        for relative, path in files_below(root, {"__pycache__"}):
+            files[f"{HOST_FOLDER}/{root.name}/{relative}"] = path
     return FilesRecipe(files, "fnpack's function host", python_version)
 
 
 def app_recipe(app: Path) -> FilesRecipe:
     """The app directory without models, which are layers of their own."""
     left_out = {"__pycache__", ".python_packages", "azureml-models", "local.settings.json"}
-    files = {}
-    for path in app.rglob("*"):
-        relative = path.relative_to(app)
-        if path.is_file() and not left_out.intersection(relative.parts):
-            files[f"{ROOT}/{relative.as_posix()}"] = path
+    files = {f"{ROOT}/{relative}": path for relative, path in files_below(app, left_out)}
     return FilesRecipe(files, "app")
 
 

@@ -15,7 +15,6 @@ import os
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, cast
 
@@ -125,6 +124,8 @@ def _describe(path: str, file: Path, stamp: tuple[int, ...], mtime_s: int) -> tu
     """Both digests in one pass, at once where there are two processors."""
     head, tail = _head(path, stamp[0], mtime_s), bytes(-stamp[0] % 512) + bytes(1024)
     tar, content, size = hashlib.sha256(head), hashlib.sha256(), len(head)
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1) as other:
         for piece in chunks(file):
             hashing = other.submit(content.update, piece)

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from fnpack.oci.content import BytesContent, Content, Descriptor, Layer
 from fnpack.progress import Progress, ProgressEvent, Status, ignore
 from fnpack.registry.base import RegistryBase
-from fnpack.registry.blobs import has_blob
+from fnpack.registry.blobs import Place, has_blob
 from fnpack.registry.challenges import scope
 from fnpack.registry.client import Registries
 from fnpack.registry.errors import RegistryError
@@ -19,7 +19,6 @@ from fnpack.registry.manifests import put_manifest
 from fnpack.registry.memory import PushedBlobs
 from fnpack.registry.parallel import in_parallel
 from fnpack.registry.reference import Reference
-from fnpack.registry.upload import Place, Upload
 
 BlobState = Literal["known", "present", "mounted", "pushed"]
 _LOST = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
@@ -169,6 +168,8 @@ class _Push:
         asks = source is None and descriptor.size_bytes >= self._registries.settings.ask_first_bytes
         if asks and has_blob(self._place.registry, self._target.repository, descriptor.digest, self._scopes):
             return "present"
+        from fnpack.registry.upload import Upload
+
         upload = Upload(self._place, content, at, stopped)
         try:
             return upload.run(source)

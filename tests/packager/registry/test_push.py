@@ -19,15 +19,14 @@ from fnpack.registry import (
     Registries,
     RegistryBase,
     RegistrySettings,
-    attach,
     get_manifest,
     head_manifest,
     list_tags,
     push_image,
     push_index,
-    referrers,
 )
 from fnpack.registry.errors import ImageNotFound, PlatformMissing, RegistryError
+from fnpack.registry.referrers import attach, referrers
 from image_parts import image, layer, reference
 from services import Registry
 
