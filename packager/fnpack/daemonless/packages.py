@@ -70,8 +70,7 @@ def host_layers(
     settings: BuildSettings, app: Path, target: Target, remote: Earlier, progress: Progress
 ) -> list[Recipe]:
     """fnpack's host with the packages that the app's triggers need."""
-    from fnpack.image.context import host_lock
-    from fnpack.image.host_lock import host_dependencies, host_wheels
+    from fnpack.image.host_lock import host_dependencies, host_lock, host_wheels
 
     name = "host-identity.txt" if settings.identity else host_lock(app)
     found = host_dependencies(name, [target], progress)

@@ -124,7 +124,7 @@ def assemble(
     settings: BuildSettings, parts: Parts, cache: LayerCache, remote: Earlier, progress: Progress
 ) -> Image:
     """Make the layers that are not known yet, and the image."""
-    from fnpack.image.context import app_labels
+    from fnpack.image.labels import app_labels
 
     mtime_s = source_date_s()
     recipes = parts.recipes
