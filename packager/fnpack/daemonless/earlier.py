@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fnpack.oci.layer_cache import Known, LayerCache
@@ -51,7 +51,7 @@ class Earlier:
 
     def text(self, known: Mapping[str, Known]) -> str:
         """The label that tells a later build all this."""
-        layers = {key: asdict(one) for key, one in sorted(known.items())}
+        layers = {key: one._asdict() for key, one in sorted(known.items())}
         return json.dumps({"layers": layers, "clashes": self.used}, sort_keys=True, separators=(",", ":"))
 
 

@@ -33,13 +33,14 @@ def with_sboms(
     )
     if not attached and settings.sbom_file is None:
         return list(images)
-    from fnpack.oci.outputs import write_file
     from fnpack.provenance.sbom import sbom_of
 
     found = []
     for image, part in zip(images, parts, strict=True):
         sbom = sbom_of(contents_of(part))
         if settings.sbom_file is not None:
+            from fnpack.oci.outputs import write_file
+
             write_file(_file(settings.sbom_file, image.platform, alone=len(images) == 1), sbom.data)
         found.append(replace(image, sbom=sbom) if attached else image)
     return found

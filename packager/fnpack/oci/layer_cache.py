@@ -12,9 +12,8 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from fnpack.oci.content import Descriptor, FileContent, Layer
 from fnpack.oci.errors import LayerCacheError
@@ -22,8 +21,7 @@ from fnpack.oci.errors import LayerCacheError
 KEEP_BYTES = 10 * 1024**3
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What a recipe makes, without the bytes."""
 
     media_type: str
@@ -93,7 +91,7 @@ class LayerCache:
     def remember(self, key: str, known: Known) -> None:
         """Note what the recipe `key` makes, also where the bytes are elsewhere."""
         folder = self.folder / "recipes"
-        text = json.dumps(asdict(known))
+        text = json.dumps(known._asdict())
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".new-", delete=False) as file:
             file.write(text)
