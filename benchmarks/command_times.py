@@ -6,6 +6,7 @@ import shutil
 import statistics
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from image_contenders import FNPACK, FNPACK_OPTIONS, Contender, docker_build
@@ -14,7 +15,7 @@ from peer_environments import PINS, environment
 
 RUNS = 7
 SLOW_RUNS = 1
-SLOW_S = 2.0
+SLOW_S = 3.0
 
 Work = Callable[[], Sample]
 
@@ -31,7 +32,7 @@ def start_up() -> Table:
         commands[name] = [f"{environment(peer)}/{peer}", "--help"]
     table = compared(
         "Start of a command",
-        {name: lambda command=command: sample(command) for name, command in commands.items()},
+        {name: partial(sample, command) for name, command in commands.items()},
         {"`fnpack --help`": "0.1 s"},
         "`fnpack --help`",
     )
@@ -44,10 +45,10 @@ def inspection(near: str, far: str, repository: str) -> Table:
     works: dict[str, Work] = {}
     for distance, registry in (("0 ms", near), ("50 ms", far)):
         image = f"{registry}/{repository}:1"
-        works[f"`fnpack inspect`, {distance}"] = lambda image=image: sample([FNPACK, "inspect", image])
+        works[f"`fnpack inspect`, {distance}"] = partial(sample, [FNPACK, "inspect", image])
         if shutil.which("skopeo"):
             command = ["skopeo", "inspect", "--tls-verify=false", f"docker://{image}"]
-            works[f"`skopeo inspect`, {distance}"] = lambda command=command: sample(command)
+            works[f"`skopeo inspect`, {distance}"] = partial(sample, command)
     return compared("Look into an image of a registry", works, {}, "`fnpack inspect`, 0 ms")
 
 

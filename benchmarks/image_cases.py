@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from delay_proxy import DelayProxy
-from image_contenders import SMALL_MODEL, Contender, elsewhere
+from image_contenders import SMALL_MODEL, Contender, elsewhere, remove_checkout
 from measure import Sample, Table, size
 
 COLD, WARM = "first build, cold", "first build, wheels cached"
@@ -69,6 +69,8 @@ class Leg:
         """How often a contender is measured: an Engine cannot forget what it has built, and some take long."""
         if one.by_engine and case in {COLD, WARM, MACHINE}:
             return int(case == COLD and not self.proxy)
+        if one.has_check and case in {COLD, WARM, MACHINE} and (self.proxy or case == WARM):
+            return 0
         is_slow = one.is_slow or (one.by_engine and case == MODEL)
         return 1 if is_slow else most
 
@@ -91,16 +93,16 @@ class Leg:
         (new.project / "model.bin").write_bytes(SMALL_MODEL)
         self._note(case, one, lambda: new.run(self.registry))
         if case == COLD:
-            one.environment = new.environment
+            one.environment, new.environment = new.environment, one.environment
             shutil.copy(new.project / "pylock.toml", one.project)
-        shutil.rmtree(new.project)
+        remove_checkout(new)
 
     def _machine(self, one: Contender) -> None:
         """A checkout with the lock file, empty caches; the registry has the image from before."""
         new = elsewhere(one, self.work)
         new.edit_script()
         self._note(MACHINE, one, lambda: new.run(self.registry, one.repository))
-        shutil.rmtree(new.project)
+        remove_checkout(new)
 
     def _note(self, case: str, one: Contender, run: Callable[[], Sample]) -> None:
         before = self._sent_bytes()

@@ -51,6 +51,7 @@ class Contender:
     environment: dict[str, str] = field(default_factory=dict)
     by_engine: bool = True
     is_slow: bool = False
+    has_check: bool = False
     prepare: Callable[[str], None] = lambda base: None
 
     def run(self, registry: str, repository: str = "") -> Sample:
@@ -92,6 +93,12 @@ def elsewhere(one: Contender, work: Path, wheels_of: Contender | None = None) ->
     return replace(one, project=folder, environment={**one.environment, **caches})
 
 
+def remove_checkout(one: Contender) -> None:
+    """Remove its project and its caches."""
+    shutil.rmtree(one.project)
+    shutil.rmtree(Path(one.environment["FNPACK_CACHE"]).parent, ignore_errors=True)
+
+
 def compile_fnpack() -> None:
     """What is installed has its byte code; a checkout may not."""
     for folder in ("packager", "function_host", "triggers"):
@@ -125,7 +132,14 @@ def fnpack_builder(work: Path, name: str, builder: str, *options: str) -> Conten
         return [[*build, "--base-image", base, "--tag", tag, "--push"]]
 
     project = project_copy(work, "-".join((builder, *options)).replace("--", ""))
-    return Contender(name, project, commands, caches_in(work), by_engine=builder != "oci")
+    return Contender(
+        name,
+        project,
+        commands,
+        caches_in(work),
+        by_engine=builder != "oci",
+        has_check="--no-check" not in options,
+    )
 
 
 def by_hand(work: Path, docker: str) -> Contender:
