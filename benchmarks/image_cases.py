@@ -69,8 +69,8 @@ class Leg:
         """How often a contender is measured: an Engine cannot forget what it has built, and some take long."""
         if one.by_engine and case in {COLD, WARM, MACHINE}:
             return int(case == COLD and not self.proxy)
-        if one.has_check and case in {COLD, WARM, MACHINE} and (self.proxy or case == WARM):
-            return 0
+        if one.has_check and case in {COLD, WARM, MACHINE}:
+            return int(case != WARM and not self.proxy)
         is_slow = one.is_slow or (one.by_engine and case == MODEL)
         return 1 if is_slow else most
 
