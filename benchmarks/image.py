@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from command_times import engine_load, inspection, start_up
 from delay_proxy import DelayProxy
-from image_cases import Leg, bytes_sent, memory, times
+from image_cases import WANTED, Leg, bytes_sent, memory, times
 from image_contenders import compile_fnpack, contenders, docker_program, make_base, remove_images
 from image_sizes import sizes
 from measure import EXAMPLE, MODEL, Table
@@ -65,9 +65,9 @@ def builds(engine: DockerClient, base: str, near_leg: Leg, far_leg: Leg, work: P
         far = far_leg.measure(not_slow)
         by_hand = next(one for one in found if one.repository == "by-hand")
         tables = [
-            times("Build and push to a registry on this machine", names, near),
-            times("The same, 50 ms away (round trip)", [one.name for one in not_slow], far),
-            bytes_sent(names, near, far),
+            times("Build and push to a registry on this machine", names, near, WANTED),
+            times("The same, 50 ms away (round trip)", [one.name for one in not_slow], far, {}),
+            bytes_sent(found, near, far),
             memory(names, near),
             engine_load(found[0], by_hand, registries[0], docker, work),
             inspection(*registries, found[0].repository),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,7 +118,7 @@ class Leg:
         return sum(file.stat().st_size for file in self.storage.rglob("*") if file.is_file())
 
 
-def times(title: str, names: Sequence[str], cells: Cells) -> Table:
+def times(title: str, names: Sequence[str], cells: Cells, wanted: Mapping[str, str]) -> Table:
     """Seconds of each contender, and what they are of the first's."""
     table = Table(title, ("what", "wanted", *names))
     for case in RUNS:
@@ -131,15 +131,19 @@ def times(title: str, names: Sequence[str], cells: Cells) -> Table:
                 f", x {statistics.median(a / b for a, b in pairs):.1f}" if cell and cell is not first else ""
             )
             row.append(f"{cell.time}{ratio}" if cell else "")
-        table.rows.append((case, WANTED.get(case, ""), *row))
+        table.rows.append((case, wanted.get(case, ""), *row))
     return table
 
 
-def bytes_sent(names: Sequence[str], near: Cells, far: Cells) -> Table:
-    """Bytes to the registry in each case."""
-    table = Table("Bytes sent to the registry", ("what", *names))
+def bytes_sent(contenders: Sequence[Contender], near: Cells, far: Cells) -> Table:
+    """Bytes to the registry in each case; fnpack's layers are the same each time, and so grow the registry once."""
+    table = Table("Bytes sent to the registry", ("what", *(one.name for one in contenders)))
     for case in RUNS:
-        cells = [far.get((case, name)) or near.get((case, name)) for name in names]
+        near_too = [near if one.by_engine else {} for one in contenders]
+        cells = [
+            far.get((case, one.name)) or grown.get((case, one.name))
+            for one, grown in zip(contenders, near_too, strict=True)
+        ]
         table.rows.append((case, *(size(cell.sent_bytes) if cell else "" for cell in cells)))
     table.notes.append(
         "At 50 ms, where a proxy counts all that goes to the registry; what was not run there, by how much more "
