@@ -12,7 +12,7 @@ from fnpack.config.build import BuildSettings
 from fnpack.daemonless.deliver import Destination, deliver, destination_of, registries_for
 from fnpack.daemonless.earlier import earlier_image
 from fnpack.daemonless.parts import assemble, parts_of
-from fnpack.daemonless.sboms import with_sboms
+from fnpack.daemonless.sboms import sbom_files, with_sboms
 from fnpack.oci.layer_cache import LayerCache
 from fnpack.progress import Progress, ignore
 
@@ -39,7 +39,8 @@ def build_image(settings: BuildSettings, destination: Destination, progress: Pro
         check.start(parts, has_engine=destination.kind == "engine")
         images = [assemble(settings, part, cache, remote, progress) for part in parts]
         images = with_sboms(settings, images, parts, destination)
-        reference = deliver(images, parts, destination, tag, registries, progress, check)
+        with sbom_files(settings, images, parts):
+            reference = deliver(images, parts, destination, tag, registries, progress, check)
     _pruned_now_and_then(cache)
     first = parts[0]
     return Built(
