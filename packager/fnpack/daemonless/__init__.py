@@ -15,6 +15,7 @@ from fnpack.daemonless.parts import assemble, parts_of
 from fnpack.daemonless.sboms import sbom_files, with_sboms
 from fnpack.oci.layer_cache import LayerCache
 from fnpack.progress import Progress, ignore
+from fnpack.usable_cache import usable_cache
 
 __all__ = ["Destination", "build_image", "destination_of"]
 
@@ -26,6 +27,7 @@ def build_image(settings: BuildSettings, destination: Destination, progress: Pro
     LayerCacheError, OutputError, CheckFailed, CheckTooSlow.
     """
     check_entry_script(settings.app.entry_script)
+    usable_cache(progress)
     cache = LayerCache(cache_folder() / "layers")
     platforms = settings.platforms or (default_platform(settings),)
     tag = settings.tag or default_tag(settings)

@@ -1,7 +1,6 @@
 """Keeps layers that were made, by what they were made from. Safe under builds at once: nothing is seen half-written.
 
-`layers/<digest>` holds bytes, `recipes/<key>` says which layer a recipe makes. A folder that cannot be written to
-means that layers are made in a temporary folder each time.
+`layers/<digest>` holds bytes, `recipes/<key>` says which layer a recipe makes.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from fnpack.atomic_file import replacing
 from fnpack.oci.content import Descriptor, FileContent, Layer
 from fnpack.oci.errors import LayerCacheError
 
@@ -58,9 +58,10 @@ class LayerCache:
         try:
             if path.stat().st_size != known.size_bytes:
                 return None
-            os.utime(path)  # what was used last is thrown away last
         except OSError:
             return None
+        with contextlib.suppress(OSError):  # another's, or on a disk that is not written to
+            os.utime(path)  # what was used last is thrown away last
         descriptor = Descriptor(known.media_type, known.digest, known.size_bytes)
         return Layer(FileContent(descriptor, path), known.diff_id, title)
 
@@ -92,12 +93,8 @@ class LayerCache:
 
     def remember(self, key: str, known: Known) -> None:
         """Note what the recipe `key` makes, also where the bytes are elsewhere."""
-        folder = self.folder / "recipes"
-        text = json.dumps(asdict(known))
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".new-", delete=False) as file:
-            file.write(text)
-        Path(file.name).replace(folder / key)
+        with replacing(self.folder / "recipes" / key, 0o666) as file:
+            file.write(json.dumps(asdict(known)).encode())
 
     def prune(self, keep_bytes: int = KEEP_BYTES) -> int:
         """Remove the layers that were used longest ago until at most `keep_bytes` are left; returns how many."""

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
+from fnpack.atomic_file import replacing
 from fnpack.oci.content import LAYER, Descriptor, Layer
 from fnpack.oci.errors import UnsafeContent
 from fnpack.oci.layer_cache import Known, LayerCache
@@ -168,7 +168,6 @@ def _noted(note: Path, stamp: tuple[int, ...]) -> tuple[Known, str] | None:
 
 def _keep(note: Path, stamp: tuple[int, ...], known: Known, sha256: str) -> None:
     with contextlib.suppress(OSError):  # it is read again next time
-        note.parent.mkdir(parents=True, exist_ok=True)
-        partial = note.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps({"stamp": stamp, "known": asdict(known), "sha256": sha256}))
-        partial.replace(note)
+        text = json.dumps({"stamp": stamp, "known": asdict(known), "sha256": sha256})
+        with replacing(note, 0o666) as file:
+            file.write(text.encode())

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
+from fnpack.atomic_file import replacing
 from fnpack.oci.content import BytesContent, Content, Descriptor, FileContent
-from fnpack.registry.atomic import replacing
 from fnpack.registry.blobs import open_blob, read_blob
 from fnpack.registry.client import Registries
 from fnpack.registry.errors import CacheUnwritable, ManifestInvalid, PlatformMissing
