@@ -92,7 +92,8 @@ def build(fnpack: CommandLine, tmp_path: Path) -> Iterator[Callable[..., Measure
     os.utime(model, (time.time() - 60,) * 2)  # one of just now is not trusted to stay as it is
 
     def run(*arguments: str) -> Measured:
-        found = measured(fnpack, *common, "--model", "weights.bin", *arguments, settings=settings)
+        options = () if "--model" in arguments else ("--model", "weights.bin")
+        found = measured(fnpack, *common, *options, *arguments, settings=settings)
         print(
             f"{MODEL_GB:g} GB, {' '.join(arguments)}: {found.seconds:.1f} s, at most {found.peak_bytes / 1e6:.0f} MB "
             f"of memory, {found.read_bytes / 1e6:.1f} MB read"
@@ -129,6 +130,21 @@ def test_large_model_is_pushed_in_little_memory_and_an_unchanged_one_neither_rea
     images = {json.loads(one.stdout)["image"] for one in (first, again)}
     assert len(images) == 1
     assert json.loads(known.stdout)["image"] == json.loads(edited.stdout)["image"]
+
+
+def test_model_of_many_smaller_files_needs_no_more_memory_and_is_left_alone_unchanged(build, fnpack) -> None:
+    folder, old = fnpack.folder / "shards", time.time() - 60
+    folder.mkdir()
+    for number in range(4):
+        with (folder / f"{number}.bin").open("wb") as file:
+            file.write(os.urandom(4096))
+            file.truncate(60_000_000)  # together one layer
+        os.utime(folder / f"{number}.bin", (old, old))
+    options = ["--model", "shards", "--output", "oci-layout:image"]
+    first, again = build(*options), build(*options)
+    assert max(first.peak_bytes, again.peak_bytes) < MOST_MEMORY_BYTES
+    assert again.read_bytes < ELSE_BYTES, "the model is read"
+    assert json.loads(again.stdout)["image"] == json.loads(first.stdout)["image"]
 
 
 @pytest.mark.parametrize("output", ["oci-layout:image", "docker-archive:image.tar"])

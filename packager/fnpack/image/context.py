@@ -19,7 +19,7 @@ from fnpack.app.functions import Function
 from fnpack.app.staging import link_or_copy_file, staged, write_text
 from fnpack.image.dockerfile import Host, ImageSpec, dockerfile
 from fnpack.image.installer import write_pip
-from fnpack.oci.tree_layers import HashedFile
+from fnpack.oci.file_digests import HashedFile
 from fnpack.provenance.contents import model_contents, models_label
 
 _CONTEXT_MARKER = f"app/{MARKER}"

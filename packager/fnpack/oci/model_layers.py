@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import tarfile
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -21,14 +20,13 @@ from typing import BinaryIO, cast
 
 from fnpack.atomic_file import replacing
 from fnpack.oci.content import LAYER, Descriptor, Layer
-from fnpack.oci.errors import UnsafeContent
+from fnpack.oci.file_digests import HashedFile, Stamp, changed, chunks, is_young, stamp_of
 from fnpack.oci.layer_cache import Known, LayerCache
 from fnpack.oci.recipes import FORMAT, layer_of
-from fnpack.oci.tree_layers import FilesRecipe, HashedFile, chunks
+from fnpack.oci.tree_layers import FilesRecipe
 from fnpack.oci.writer import LayerWriter
 
 LARGE_BYTES = 64 * 1024 * 1024
-_YOUNG_S = 2.0  # a file that was written just now may change again within its time stamp's grain
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ def model_layers(
     layers: list[Layer] = []
     hashed: list[HashedFile] = []
     if small:
-        recipe = FilesRecipe(small, title)
+        recipe = FilesRecipe(small, title, note=_note_of_small(small, cache))
         layers.append(layer_of(recipe, cache, mtime_s=mtime_s))
         hashed += recipe.hashed
     for path, file in large.items():
@@ -65,16 +63,13 @@ class FileTar:
     descriptor: Descriptor
     path: str
     file: Path
-    stamp: tuple[int, ...]
+    stamp: Stamp
     mtime_s: int = 0
 
     def open(self, offset: int = 0) -> BinaryIO:
         """The tar's bytes from `offset` on."""
-        if _stamp(self.file) != self.stamp:
-            raise UnsafeContent(
-                f"{self.file} changed while the image was built",
-                hint="build again when nothing writes the model",
-            )
+        if stamp_of(self.file) != self.stamp:
+            raise changed(self.file)
         head = _head(self.path, self.stamp[0], self.mtime_s)
         tail = bytes(-self.stamp[0] % 512) + bytes(1024)
         pieces = _Pieces(head, self.file, self.stamp[0], tail, offset)
@@ -111,20 +106,20 @@ def _pieces(head: bytes, file: Path, size_bytes: int, tail: bytes, offset: int) 
 
 def _large(path: str, file: Path, title: str, cache: LayerCache, mtime_s: int) -> tuple[Layer, str]:
     """The layer of one file, and the SHA-256 of the file itself."""
-    stamp = _stamp(file)
+    stamp = stamp_of(file)
     note = _note(path, file, mtime_s, cache)
     noted = _noted(note, stamp)
     if noted is None:
-        is_young = time.time_ns() - stamp[1] < _YOUNG_S * 1e9
+        was_young = is_young(stamp)
         noted = _describe(path, file, stamp, mtime_s)
-        if not is_young:
+        if not was_young:
             _keep(note, stamp, *noted)
     known, sha256 = noted
     descriptor = Descriptor(known.media_type, known.digest, known.size_bytes)
     return Layer(FileTar(descriptor, path, file, stamp, mtime_s), known.diff_id, title), sha256
 
 
-def _describe(path: str, file: Path, stamp: tuple[int, ...], mtime_s: int) -> tuple[Known, str]:
+def _describe(path: str, file: Path, stamp: Stamp, mtime_s: int) -> tuple[Known, str]:
     """Both digests in one pass, at once where there are two processors."""
     head, tail = _head(path, stamp[0], mtime_s), bytes(-stamp[0] % 512) + bytes(1024)
     tar, content, size = hashlib.sha256(head), hashlib.sha256(), len(head)
@@ -148,17 +143,17 @@ def _head(path: str, size_bytes: int, mtime_s: int) -> bytes:
     return out.getvalue() + entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
 
 
-def _stamp(file: Path) -> tuple[int, ...]:
-    status = file.stat()
-    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
-
-
 def _note(path: str, file: Path, mtime_s: int, cache: LayerCache) -> Path:
     facts = [FORMAT, path, str(file.resolve()), mtime_s]
     return cache.folder / "models" / hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _noted(note: Path, stamp: tuple[int, ...]) -> tuple[Known, str] | None:
+def _note_of_small(files: Mapping[str, Path], cache: LayerCache) -> Path:
+    facts = [FORMAT, sorted((path, str(file.resolve())) for path, file in files.items())]
+    return cache.folder / "models" / hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _noted(note: Path, stamp: Stamp) -> tuple[Known, str] | None:
     try:
         noted = json.loads(note.read_bytes())
         return (Known(**noted["known"]), str(noted["sha256"])) if noted["stamp"] == list(stamp) else None
@@ -166,7 +161,7 @@ def _noted(note: Path, stamp: tuple[int, ...]) -> tuple[Known, str] | None:
         return None
 
 
-def _keep(note: Path, stamp: tuple[int, ...], known: Known, sha256: str) -> None:
+def _keep(note: Path, stamp: Stamp, known: Known, sha256: str) -> None:
     with contextlib.suppress(OSError):  # it is read again next time
         text = json.dumps({"stamp": stamp, "known": asdict(known), "sha256": sha256})
         with replacing(note, 0o666) as file:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from fnpack.oci.tree_layers import HashedFile
+from fnpack.oci.file_digests import HashedFile
 
 Part = Literal["app", "host"]
 
