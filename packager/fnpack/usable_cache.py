@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fnpack.cache_folder import cache_folder, stand_in_for
+from fnpack.cache_pruning import in_use
 from fnpack.progress import Progress, ProgressEvent, ignore
 
 # Folders that are linked as they are; none of their files is ever written again.
@@ -18,6 +20,14 @@ _WHOLE = ("conda/*/tree", "checks/packages/*")
 _LEFT_OUT = {"checks/uv", "azurite"}  # another program writes into them
 _LOCK = threading.Lock()
 _REASONS: dict[Path, tuple[Path, str]] = {}  # by stand-in, the folder and what is wrong with it
+
+
+@contextmanager
+def using_cache(progress: Progress = ignore) -> Iterator[None]:
+    """A cache that can be written, from which nothing is removed meanwhile."""
+    usable_cache(progress)
+    with in_use():
+        yield
 
 
 def usable_cache(progress: Progress = ignore) -> None:

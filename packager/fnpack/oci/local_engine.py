@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from fnpack.atomic_file import replacing
+from fnpack.cache_pruning import used
 from fnpack.full_disk import told_full_disk
 from fnpack.progress import Progress, ProgressEvent
 
@@ -35,6 +36,7 @@ def engine_archive(
     if image is None:
         return None
     target = folder / f"{image.removeprefix('sha256:')}.tar"
+    used(target)
     if not target.is_file():
         name = f"save {reference} from the Docker Engine"
         progress(ProgressEvent(name, "started"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fnpack.atomic_file import replacing
+from fnpack.cache_pruning import used
 from fnpack.oci.content import BytesContent, Content, Descriptor, FileContent
 from fnpack.registry.blobs import open_blob, read_blob
 from fnpack.registry.client import Registries
@@ -173,6 +174,7 @@ class _Blobs:
         path = self._path(descriptor.digest)
         with suppress(OSError):
             if path is not None and path.stat().st_size == descriptor.size_bytes:
+                used(path)
                 return FileContent(descriptor, path)
         return None
 
@@ -193,6 +195,7 @@ class _Blobs:
             return None
         with suppress(OSError, UnicodeError):
             media_type, _, data = path.read_bytes().partition(b"\n")
+            used(path)
             content = BytesContent.of(data, media_type.decode("ascii"))
             if content.descriptor.digest == digest:
                 return content
