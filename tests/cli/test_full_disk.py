@@ -86,7 +86,8 @@ def build(fnpack: CommandLine, warm: Path, tmp_path: Path) -> Callable[..., Ende
     (fnpack.folder / "score.py").write_text(f"def init(): pass\ndef run(d): return {uuid.uuid4().hex!r}\n")
 
     def run(*arguments: str, project: CommandLine = fnpack, **settings: str) -> Ended:
-        options = ["build", "--model", "model.pkl", "--base-image", base, "--auth-level", "anonymous"]
+        options = ["build", "--model", "model.pkl", "--auth-level", "anonymous"]
+        options += [] if "--base-image" in arguments else ["--base-image", base]
         options += (
             [] if {"--output", "--push"} & set(arguments) else ["--output", f"oci-layout:{tmp_path}/out"]
         )
@@ -156,6 +157,17 @@ def test_full_cache_is_told_at_each_stage_and_nothing_is_pushed(
     assert "+ check (" in ended.stderr
     assert tags_of(tag) == [tag.rpartition(":")[2]]
     assert not half_written(disk.path)
+
+
+def test_base_image_of_the_engine_that_does_not_fit_into_the_cache(
+    build, disk, debian_base, docker_engine
+) -> None:
+    disk.mount("20m")
+    ended = build(
+        "--base-image", debian_base, FNPACK_CACHE=str(disk.path), DOCKER_HOST="unix:///var/run/docker.sock"
+    )
+    refused(ended, "FN005", place=disk.path, hint="FNPACK_CACHE")
+    assert not list((disk.path / "bases").iterdir())
 
 
 def test_layers_that_do_not_fit_into_the_cache_leave_no_part_there(build, disk, warm) -> None:
