@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from urllib.parse import urlsplit
+
+from loopback_server import LoopbackServer
 
 BLOCK_BYTES = 64 * 1024
 
@@ -45,7 +46,7 @@ class Fault:
         return self.skip < self.seen <= self.skip + self.times
 
 
-class FaultProxy:
+class FaultProxy(LoopbackServer):
     """The proxy; `address` stands for the server's. `delay_s` is added to each request, as a round trip would be."""
 
     def __init__(self, upstream: str, delay_s: float = 0.0) -> None:
@@ -58,18 +59,7 @@ class FaultProxy:
         self.faults: list[Fault] = []
         self.uploads: dict[str, str] = {}  # path of an upload -> the target that the server knows it by now
         self.lock = threading.Lock()
-        proxy = self
-
-        class Handler(_Handler):
-            owner = proxy
-
-        self._server = _Server(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-
-    @property
-    def address(self) -> str:
-        """`host:port`."""
-        return f"127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(_Handler, _Server)
 
     def add(self, fault: Fault) -> Fault:
         """Let it happen from now on."""
@@ -80,19 +70,6 @@ class FaultProxy:
     def methods(self, path: str = ".*") -> list[str]:
         """The methods of the requests so far, in order, to paths that match."""
         return [method for method, asked in self.requests if re.search(path, asked)]
-
-    def __enter__(self) -> FaultProxy:
-        """Begin to listen."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
 
 
 class _Server(ThreadingHTTPServer):

@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import datetime
 import json
-import threading
 import time
 import uuid
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
 
 from cryptography import x509
@@ -19,9 +17,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
+from loopback_server import LoopbackServer
+
 
 @dataclass
-class TokenServer:
+class TokenServer(LoopbackServer):
     """Signs what `rights` allow: user -> repository prefix -> actions; \"\" is everybody.
 
     `strict` refuses a request of which any part is not allowed, else the token is for the rest. `asked` are the scopes
@@ -56,13 +56,7 @@ class TokenServer:
         self._certificate = base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()
         self.bundle = self.folder / "tokens.pem"
         self.bundle.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        server = self
-
-        class Handler(_Handler):
-            owner = server
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        super().__init__(_Handler)
 
     @property
     def auth(self) -> str:
@@ -75,7 +69,7 @@ class TokenServer:
     @property
     def url(self) -> str:
         """Where the server is."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"http://{self.address}"
 
     def allowed(self, user: str, scopes: list[str]) -> list[dict[str, object]]:
         """What a token may say, of what was asked for."""
@@ -109,19 +103,6 @@ class TokenServer:
         }
         text = ".".join(_encoded(json.dumps(part).encode()) for part in (head, claims))
         return f"{text}.{_encoded(self._key.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
-
-    def __enter__(self) -> TokenServer:
-        """Begin to listen."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
 
 
 def _encoded(data: bytes) -> str:

@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -55,6 +56,17 @@ def missing(reason: object) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(str(reason), pytrace=False)
     pytest.skip(str(reason))
+
+
+@contextmanager
+def found(service: Callable[[], AbstractContextManager[T]]) -> Iterator[T]:
+    """Run a service, or say that it is not here."""
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(service())
+        except UnavailableError as reason:
+            missing(reason)
+        yield running
 
 
 @dataclass(frozen=True)
@@ -110,21 +122,15 @@ def registry() -> Iterator[str]:
     if given:
         yield given
         return
-    try:
-        with Registry() as running:
-            yield running.address
-    except UnavailableError as reason:
-        missing(reason)
+    with found(Registry) as running:
+        yield running.address
 
 
 @pytest.fixture(scope="session")
 def docker_engine() -> Iterator[DockerClient]:
     """A client of the Docker Engine."""
-    try:
-        with open_docker_engine() as client:
-            yield client
-    except UnavailableError as reason:
-        missing(reason)
+    with found(open_docker_engine) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
@@ -141,11 +147,8 @@ def debian_base(docker_engine: DockerClient) -> str:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A headless Chromium that reaches this machine alone."""
-    try:
-        with Browser() as running:
-            yield running
-    except UnavailableError as reason:
-        missing(reason)
+    with found(Browser) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

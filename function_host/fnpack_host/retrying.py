@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fnpack_host.app.function_app import Function
 from fnpack_host.app.retry import RetryPolicy
@@ -32,7 +32,7 @@ class Deliverer:
             return await self.invoker.deliver(self.function, event)
         failure = ""
         for count in itertools.count():
-            attempt = replace(event, attempt=event.attempt + count)
+            attempt = event._replace(attempt=event.attempt + count)
             try:
                 return await self.invoker.deliver(
                     self.function, attempt, Retry(count, policy.max_retry_count, failure)

@@ -9,9 +9,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from fnpack.app.directory import FunctionApp, write_app
 from fnpack.app.entry_script import check_entry_script
@@ -38,8 +37,7 @@ class BaseImageUnfit(FnpackError):  # noqa: N818 - says what it is
     code = "FN415"
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(NamedTuple):
     """The result of a build. `reference` names the image so that `docker run` finds it: a digest or an image id."""
 
     reference: str
@@ -175,7 +173,7 @@ def _write_context(  # noqa: PLR0917 - one step of a build, called twice
             wheels=found.local if found else (),
             functions=app.functions,
         )
-    return replace(app, path=target)
+    return app._replace(path=target)
 
 
 def _refuse_conda(settings: BuildSettings) -> None:

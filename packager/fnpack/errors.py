@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fnpack_triggers.errors import BindingError, FnpackError, PatternError
 
@@ -18,8 +18,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong in the configuration.
 
     `where` names file and key (`inferenceconfig.json: environment.docker.baseImage`), a file and line

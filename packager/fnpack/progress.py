@@ -6,8 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 # `skipped` steps were not done, for the reason in `detail`; a `phase` has ended, and is no step of its own.
 Status = Literal["started", "running", "done", "cached", "skipped", "failed", "phase"]
@@ -15,8 +14,7 @@ Phase = Literal["base", "resolve", "layers", "models", "build", "check", "write"
 PUSHED = "pushed"
 
 
-@dataclass(frozen=True, slots=True)
-class ProgressEvent:
+class ProgressEvent(NamedTuple):
     """One thing that happened to one step. `detail` is a line of output or a layer's state, never a secret.
 
     What was sent to a registry ends as `done` with the detail `pushed` and its size in `total_bytes`.
@@ -44,7 +42,7 @@ def in_phase(progress: Progress, phase: Phase) -> Iterator[Progress]:
     since = time.monotonic()
 
     def inside(event: ProgressEvent) -> None:
-        progress(event if event.phase else replace(event, phase=phase))
+        progress(event if event.phase else event._replace(phase=phase))
 
     try:
         yield inside

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 # What becomes of the lock file: kept while it fits, made anew with new versions, or not to be changed.
 LockMode = Literal["reuse", "upgrade", "locked"]
@@ -16,8 +16,7 @@ DEFAULT_CONNECTION = "TriggerConnectionString"
 DEFAULT_BUS_CONNECTION = "ServiceBusConnection"  # of Service Bus functions beside a blob function
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSource:
+class ModelSource(NamedTuple):
     """A model file or folder, laid out in the app as `azureml-models/<name>/<version>/<base name>`.
 
     `framework` and its version are what the model was registered with.
@@ -30,15 +29,13 @@ class ModelSource:
     framework_version: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HttpTrigger:
+class HttpTrigger(NamedTuple):
     """Score an HTTP request. `auth_level` is anonymous, function or admin."""
 
     auth_level: str = "function"
 
 
-@dataclass(frozen=True, slots=True)
-class BlobTrigger:
+class BlobTrigger(NamedTuple):
     """Score each blob matching `input_path`, write the result to `output_path`; both are container/blob patterns."""
 
     input_path: str
@@ -46,8 +43,7 @@ class BlobTrigger:
     connection: str = DEFAULT_CONNECTION
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceBusQueueTrigger:
+class ServiceBusQueueTrigger(NamedTuple):
     """Score each message of a Service Bus queue and send the result to a queue or topic."""
 
     input_queue: str
@@ -56,8 +52,7 @@ class ServiceBusQueueTrigger:
     connection: str = DEFAULT_CONNECTION
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceBusTopicTrigger:
+class ServiceBusTopicTrigger(NamedTuple):
     """Score each message of a topic's subscription and send the result to a queue or topic."""
 
     input_topic: str
@@ -70,8 +65,7 @@ class ServiceBusTopicTrigger:
 Trigger = HttpTrigger | BlobTrigger | ServiceBusQueueTrigger | ServiceBusTopicTrigger
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """An output beside the result, which the entry script names: `Outputs(result, NAME=...)`.
 
     `kind` is blob, queue, service_bus_queue or service_bus_topic; `target` a blob path, or a queue's or topic's name.
@@ -92,16 +86,14 @@ class RegistryLogin:
     password: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class CondaPackages:
+class CondaPackages(NamedTuple):
     """What conda installs: match specs (`numpy=1.26`), Python among them, and channels by name, address or folder."""
 
     specs: tuple[str, ...]
     channels: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(NamedTuple):
     """The Python side of an inference configuration, whatever file it came from.
 
     `requirements` are PEP 508 lines as the user wrote them (options such as `--index-url` are not among them), or
@@ -116,15 +108,14 @@ class Environment:
     user_managed: bool = False
     base_image: str | None = None
     base_image_registry: RegistryLogin | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = {}
     constraints: tuple[str, ...] = ()
     conda: CondaPackages | None = None  # None where pip does for everything
     # what the user should know, one line each ("azureml-defaults is left out: ...")
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AppSpec:
+class AppSpec(NamedTuple):
     """A function app to write: script, models, triggers, environment."""
 
     entry_script: Path  # absolute

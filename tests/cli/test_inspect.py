@@ -18,7 +18,8 @@ from tests.cli.conftest import SCRIPT, CommandLine, Ended
 from fault_proxy import FaultProxy
 from fnpack.cli.exit_codes import ExitCode
 from fnpack.oci.artifacts import CYCLONEDX
-from fnpack.registry import Reference, Registries, RegistrySettings, get_manifest, list_tags, referrers
+from fnpack.registry import Reference, Registries, RegistrySettings, get_manifest, list_tags
+from fnpack.registry.referrers import referrers
 from image_parts import write_python_base
 
 pytestmark = pytest.mark.timeout(240)

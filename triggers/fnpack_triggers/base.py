@@ -6,20 +6,18 @@ It owns no I/O. A listener yields events through `Deliver` and settles them; it 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(NamedTuple):
     """One entry of function.json `bindings`. Keys of `properties` are lower-cased; values are as read."""
 
     name: str
     type: str  # lower-cased: "blobtrigger", "http", ...
     direction: str  # "in" or "out"
-    properties: Mapping[str, Json] = field(default_factory=dict)
+    properties: Mapping[str, Json] = {}
 
     def text(self, key: str, default: str = "") -> str:
         """The string property `key` (any case), or `default` if it is absent or not a string."""
@@ -37,8 +35,7 @@ class Binding:
         return self.text("cardinality").lower() == "many"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something happened: one call of the function.
 
     `payload` is the trigger's value (blob or message bytes); of a batch the values are `items`. `data` is the binding
@@ -96,8 +93,7 @@ class InputBinding(Protocol):
         """Release connections."""
 
 
-@dataclass(frozen=True, slots=True)
-class BlobEvent:
+class BlobEvent(NamedTuple):
     """A blob was written, as Event Grid tells it. `etag` may be empty; `blob_type` is `BlockBlob`, `PageBlob`, ..."""
 
     container: str

@@ -10,8 +10,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import NamedTuple
 from uuid import uuid4
 
 from fnpack_triggers.base import Json
@@ -23,15 +23,13 @@ _DEFAULT_DATE_FORMAT = "yyyy-MM-ddTHH-mm-ssK"
 _IDENTIFIER = re.compile(r"[^\W\d][\w.-]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(NamedTuple):
     """Text that stands for itself, braces already unescaped."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
+class Expression(NamedTuple):
     """`{name}` or `{name:format}`; `position` counts characters from 0 in the template."""
 
     name: str
@@ -52,8 +50,7 @@ class Expression:
 Token = Literal | Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(NamedTuple):
     """A text with expressions, parsed and checked."""
 
     text: str

@@ -131,7 +131,14 @@ class Front:
             return False
 
         def done(frame: Frame | None) -> None:
-            respond(style.refusal(500) if frame is None else style.answer(frame.facts, frame.payload))
+            try:
+                response = style.refusal(500) if frame is None else style.answer(frame.facts, frame.payload)
+            except (
+                Exception
+            ):  # other calls' answers come in the same turn: they must not be lost with this one
+                log.exception("%s: its answer cannot be sent", function.name)
+                response = style.refusal(500)
+            respond(response)
 
         self._invoker.start(function, call, done)
         return True

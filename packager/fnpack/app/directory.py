@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import fnpack_host
 from fnpack.app.entry_script import EntryScript, EntryScriptError, check_entry_script
@@ -36,8 +36,7 @@ class ModelError(FnpackError):
     code = "FN338"
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionApp:
+class FunctionApp(NamedTuple):
     """What was written, for a summary to print."""
 
     path: Path

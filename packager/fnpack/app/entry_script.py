@@ -7,8 +7,8 @@ import keyword
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fnpack_triggers.errors import FnpackError
 
@@ -68,8 +68,7 @@ class EntryScriptNameError(EntryScriptError):
     code = "FN326"
 
 
-@dataclass(frozen=True, slots=True)
-class EntryScript:
+class EntryScript(NamedTuple):
     """What reading the script told. `parameters` is empty where `run` is imported or assigned from elsewhere."""
 
     path: Path

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from importlib.resources import files
 from string import Template
+from typing import NamedTuple
 
 from fnpack.app.entry_script import EntryScript
 from fnpack.spec import (
@@ -17,6 +16,7 @@ from fnpack.spec import (
     ServiceBusTopicTrigger,
     Trigger,
 )
+from fnpack.templates import template as read_template
 from fnpack_triggers.errors import FnpackError
 
 GENERATED_BY = "fnpack-scoring-1"
@@ -45,16 +45,18 @@ class FunctionDefinitionError(FnpackError):
     code = "FN334"
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(NamedTuple):
     """One function of the app. `where` tells a person how to reach it; `settings` are what it needs at run time."""
 
     name: str
     trigger: str  # "http", "blob", "service_bus_queue" or "service_bus_topic"
     where: str
     settings: tuple[str, ...]
-    bindings: tuple[Binding, ...] = field(repr=False)
-    source: str = field(repr=False)  # the text of `__init__.py`
+    bindings: tuple[Binding, ...]
+    source: str  # the text of `__init__.py`
+
+    def __repr__(self) -> str:
+        return f"Function({self.name!r}, {self.trigger!r}, {self.where!r})"  # without the contents of files
 
     def definition(self) -> Mapping[str, object]:
         """The content of function.json."""
@@ -136,8 +138,7 @@ def _with_outputs(function: Function, outputs: Sequence[Output]) -> Function:
         "parameters": "".join(f", {output.name}: func.Out[bytes]" for output in outputs),
         "arguments": "".join(f", {output.name}={output.name}" for output in outputs),
     }
-    return replace(
-        function,
+    return function._replace(
         bindings=tuple(bindings),
         settings=tuple(dict.fromkeys([*function.settings, *(output.connection for output in outputs)])),
         source=Template(function.source).substitute(values),
@@ -202,7 +203,7 @@ def _check(name: str, values: Mapping[str, str], connection: str) -> None:
 def _source(kind: str, script: EntryScript, values: Mapping[str, str]) -> str:
     """The function's `__init__.py`, made from the template for its kind."""
     template = f"{kind}_async.py.txt" if script.is_async else f"{kind}.py.txt"
-    text = (files("fnpack_templates") / "app" / template).read_text("utf-8")
+    text = read_template("app", template)
     # Names stand in a docstring: a quote or a backslash must not end it.
     # A dollar sign stays one for the parameters, which are put in afterwards.
     quoted = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from fnpack_triggers.errors import FnpackError
 
@@ -34,8 +34,7 @@ class LinkError(FnpackError):
     code = "FN336"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A file to copy: where it is, and its path relative to the folder that was listed."""
 
     source: Path
@@ -124,6 +123,7 @@ def ignore_rules(root: Path) -> Callable[[str, bool], bool]:
     return lambda path, is_folder: False
 
 
+_BACKWARD = re.compile(r"(\\.|[^\\])-(\\.|[^\\])", re.DOTALL)
 _Rule = tuple[re.Pattern[str], bool, bool]  # pattern, takes back, folders only
 
 
@@ -147,6 +147,12 @@ def _rule(line: str) -> _Rule | None:
     anchored = "/" in text
     pattern = _regex(text.lstrip("/"))
     return re.compile(pattern if anchored else f"(?:.*/)?{pattern}", re.DOTALL), takes_back, folders_only
+
+
+def _first_of_backward(match: re.Match[str]) -> str:
+    """Of a range that runs backward, git matches the first character alone, where a regular expression is invalid."""
+    first, last = (one[-1] for one in match.groups())
+    return match[0] if first <= last else match[1]
 
 
 def _regex(glob: str) -> str:
@@ -175,7 +181,7 @@ def _regex(glob: str) -> str:
         if token.startswith("[") and len(token) > 2:
             body = token[1:-1]
             negated = body[0] in "!^"
-            body = body[1:] if negated else body
+            body = _BACKWARD.sub(_first_of_backward, body[1:] if negated else body)
             inner = body.replace("[", r"\[").replace("&&", r"\&\&").replace("]", r"\]")
             return f"(?!/)[{'^' if negated else ''}{inner}]"
         return re.escape(token[1:] if token.startswith("\\") and len(token) > 1 else token)

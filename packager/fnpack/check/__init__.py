@@ -8,10 +8,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fnpack.config.build import BuildSettings
 from fnpack.progress import Progress, ProgressEvent, in_phase
@@ -20,6 +19,7 @@ from fnpack.spec import HttpTrigger
 if TYPE_CHECKING:
     from fnpack.check.native import Sample
     from fnpack.check.plan import Plan
+    from fnpack.check.trial import Trial
     from fnpack.daemonless.parts import Parts
 
 __all__ = ["OFF", "Check", "Outcome", "sample_of"]
@@ -27,8 +27,7 @@ __all__ = ["OFF", "Check", "Outcome", "sample_of"]
 STEP = "check"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a check. `text` says why it was skipped, or what the sample gave."""
 
     status: Literal["passed", "remembered", "skipped", "off"]
@@ -109,11 +108,16 @@ class Check:
             raise self._error
 
     def _begin(self, plan: Plan) -> None:
-        self._cancel = plan.cancel
-        self._thread = threading.Thread(target=self._run, args=(plan,), name="check", daemon=True)
+        from fnpack.check.trial import Trial
+
+        trial = Trial(plan)
+        self._cancel = trial.cancel
+        self._thread = threading.Thread(
+            target=self._run, args=(trial, plan.platform), name="check", daemon=True
+        )
         self._thread.start()
 
-    def _run(self, plan: Plan) -> None:
+    def _run(self, trial: Trial, platform: str) -> None:
         from fnpack.check.native import Cancelled
         from fnpack.check.plan import NotHere
 
@@ -125,11 +129,11 @@ class Check:
         with in_phase(self.progress, "check") as progress:
             progress(ProgressEvent(STEP, "started"))
             try:
-                text = plan.run(self._folder)
+                text = trial.run(self._folder)
             except Cancelled:
                 return
             except NotHere as reason:
-                self.skip(str(reason), plan.platform)
+                self.skip(str(reason), platform)
             except BaseException as error:
                 self._error = error
                 progress(ProgressEvent(STEP, "failed", duration_s=took_s()))
@@ -144,13 +148,13 @@ class Check:
 
 def sample_of(settings: BuildSettings) -> Sample | None:
     """The sample as the first trigger would bring it. Raises ConfigurationError if it cannot be read."""
+    if settings.sample is None:
+        return None
     import mimetypes
 
     from fnpack.check.native import Sample
     from fnpack.errors import ConfigurationError, Problem
 
-    if settings.sample is None:
-        return None
     try:
         data = settings.sample.read_bytes()
     except OSError as error:

@@ -10,7 +10,8 @@ from math import ceil
 from typing import TYPE_CHECKING, cast
 
 from fnpack.check import STEP, Check, Outcome, sample_of
-from fnpack.check.native import CHILD, Ended
+from fnpack.check.native import Ended
+from fnpack.check.remembered import CHILD
 from fnpack.check.report import CheckTooSlow, last_lines, read_report
 from fnpack.check.verdict import verdict
 from fnpack.config.build import BuildSettings

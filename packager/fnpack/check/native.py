@@ -5,23 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform as machine
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fnpack.check.remembered import CHILD
 from fnpack.check.report import CheckTooSlow, Report, last_lines, read_report
 
-CHILD = Path(__file__).parent / "child.py"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _OWN_NAMES = ("HOME", "PATH", "TMPDIR")
 _OWN_PREFIXES = ("LD_", "PYTHON", "DYLD_")
-_MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 _SECOND_CHANCE_S = 5.0
 
 
@@ -55,12 +52,6 @@ class Ended:
     report: Report
     output: str = field(repr=False)
     exit_code: int = 0
-
-
-def is_this_machine(platform: str) -> bool:
-    """Whether programs for `platform` (`linux/amd64`) run here as they are."""
-    own = _MACHINES.get(machine.machine().lower())
-    return sys.platform == "linux" and "/".join(platform.split("/")[:2]) == f"linux/{own}"
 
 
 def child_environment(image: Mapping[str, str], scratch: Path, path: str = "") -> dict[str, str]:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fnpack.atomic_file import replacing
-from fnpack.check.native import CHILD
 from fnpack.check.tree import checks_folder
 
+CHILD = Path(__file__).parent / "child.py"
 _FORMAT = 1
 
 

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fnpack_triggers.errors import FnpackError
 
@@ -58,8 +59,7 @@ class CheckTooSlow(FnpackError):  # noqa: N818 - says what happened
         self.step = step
 
 
-@dataclass(frozen=True, slots=True)
-class Raised:
+class Raised(NamedTuple):
     """The exception that ended a check, as the child tells it."""
 
     type: str
@@ -97,8 +97,7 @@ class Result:
         return text[:_RESULT_CHARACTERS] + (f"... ({self.size_bytes} bytes)" if more else "") + others
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """All that a child told. `step` is the last one that it began, or `done`; `mapped` are the files in its memory."""
 
     step: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -197,9 +196,9 @@ def build(  # noqa: PLR0917 - click passes them by name
     click.get_current_context().call_on_close(terminal.close)
     # Paths on the command line start here, defaults such as score.py in the project.
     raw = merge(read_project(project.absolute()), os.environ, options, cwd=Path.cwd())
-    raw = discover(replace(raw, cwd=project.absolute()), project.absolute())
+    raw = discover(raw._replace(cwd=project.absolute()), project.absolute())
     settings = complete(raw, ModelFinder(project.absolute(), terminal.progress))
-    settings = replace(settings, lock_mode="upgrade" if upgrade else "locked" if locked else "reuse")
+    settings = settings._replace(lock_mode="upgrade" if upgrade else "locked" if locked else "reuse")
     for note in (*settings.app.environment.notes, *_path_notes(settings)):
         terminal.warn(note)
     if app_dir or context_dir:

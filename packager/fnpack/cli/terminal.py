@@ -6,7 +6,6 @@ import json
 import os
 import sys
 import time
-import traceback
 from collections.abc import Mapping
 
 from fnpack.cli.progress_view import JsonView, view_of
@@ -76,6 +75,8 @@ class Terminal:
         """An expected failure: what, why, what to do. A stack trace only with --debug."""
         self._view.clear()
         if self.debug:
+            import traceback
+
             traceback.print_exception(error)
         facts = {"code": error.code, "message": str(error), "hint": error.hint}
         if isinstance(self._view, JsonView):

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Bracket:
+class Bracket(NamedTuple):
     """An opening bracket and its offset."""
 
     char: str
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class Brackets:
+class Brackets(NamedTuple):
     """What is open at the end of a scan. `string_start` is the offset of a text's opening quote.
 
     `suspect` is a bracket that ought to have been closed earlier, as the indentation of a later closing one says.

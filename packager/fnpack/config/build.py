@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fnpack.config.built_in import built_in_script, with_packages
 from fnpack.config.conda import package_name
@@ -22,8 +21,10 @@ from fnpack.config.sources import ModelFinder, absolute, find_models, find_scrip
 from fnpack.config.suggest import did_you_mean_or_list, one_of
 from fnpack.config.trigger_options import complete_triggers
 from fnpack.errors import ConfigurationError
-from fnpack.no_code.found import Found
 from fnpack.spec import AppSpec, Environment, LockMode, ModelSource
+
+if TYPE_CHECKING:
+    from fnpack.no_code.found import Found
 
 HOSTS = ("fnpack", "azure-functions")
 PLATFORMS = ("linux/amd64", "linux/arm64")
@@ -35,8 +36,7 @@ LOCAL_BASES = ("oci-layout:", "docker-archive:")
 PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13")  # of fnpack's host, and of Microsoft's base image
 
 
-@dataclass(frozen=True, slots=True)
-class BuildSettings:
+class BuildSettings(NamedTuple):
     """All that a build needs to know. `None` means: not said, the image builder chooses.
 
     `base_image` is also `app.environment.base_image`. `platform` is `linux/amd64` style, `python_version` `3.11`.
@@ -100,7 +100,7 @@ def complete(
     if built_in is not None:
         environment = with_packages(environment, built_in.found, models[0])
         python_version = python_version or _python_of(built_in.found, raw, environment)
-    environment = replace(environment, python_version=python_version)
+    environment = environment._replace(python_version=python_version)
     environment = _with_conda(raw, environment, host, problems)
     environment = _with_base_image(raw, environment, problems)
     tag, push, identity = _tag(raw, problems), _switch(raw, "push"), _switch(raw, "identity")
@@ -171,8 +171,7 @@ def _environment(raw: RawSettings, config: InferenceConfig | None, problems: Pro
         problems.extend(exc)
         return environment
     requirements, notes = without_server(lines.requirements)
-    return replace(
-        environment,
+    return environment._replace(
         requirements=requirements,
         constraints=lines.constraints,
         requirements_source=label(path),
@@ -336,7 +335,7 @@ def _with_conda(raw: RawSettings, environment: Environment, host: str, problems:
     if given is None:
         return environment
     others = tuple(spec for spec in conda.specs if package_name(spec) != "python")
-    return replace(environment, conda=replace(conda, specs=(f"python={given.value}", *others)))
+    return environment._replace(conda=conda._replace(specs=(f"python={given.value}", *others)))
 
 
 def _with_base_image(raw: RawSettings, environment: Environment, problems: Problems) -> Environment:
@@ -348,12 +347,12 @@ def _with_base_image(raw: RawSettings, environment: Environment, problems: Probl
             problems.add(given.source, fault, "write `registry/name:tag`")
         login = environment.base_image_registry
         keep = login is not None and login.address == registry_of(given.value)
-        environment = replace(
-            environment, base_image=given.value, base_image_registry=login if keep else None
+        environment = environment._replace(
+            base_image=given.value, base_image_registry=login if keep else None
         )
     if environment.user_managed and environment.base_image is None:
         note = "userManagedDependencies is true and no base image is named: only Python's own modules will be there"
-        environment = replace(environment, notes=(*environment.notes, note))
+        environment = environment._replace(notes=(*environment.notes, note))
     return environment
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from fnpack.config.conda import package_name
 from fnpack.config.problems import Problems
 from fnpack.config.requirements import distribution
-from fnpack.no_code.found import Found, NoCodeError
 from fnpack.spec import Environment, ModelSource
+
+if TYPE_CHECKING:
+    from fnpack.no_code.found import Found
 
 # Packages of which one does what the others do.
 _SAME = (
@@ -28,8 +31,7 @@ _REGISTERED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltIn:
+class BuiltIn(NamedTuple):
     """A script that fnpack made, and what it was made for."""
 
     script: Path
@@ -39,6 +41,7 @@ class BuiltIn:
 def built_in_script(models: Sequence[ModelSource], problems: Problems) -> BuiltIn | None:
     """The script for the one model; None with the reason noted, where there is none for it."""
     from fnpack.no_code import find
+    from fnpack.no_code.found import NoCodeError
     from fnpack.no_code.script import kept, script_for
 
     if not models:
@@ -67,8 +70,7 @@ def with_packages(environment: Environment, found: Found, model: ModelSource) ->
     source = f"the model {model.name}"
     if named:
         source = f"{environment.requirements_source} and {source}"
-    return replace(
-        environment,
+    return environment._replace(
         requirements=environment.requirements + added,
         requirements_source=source,
         notes=environment.notes + (found.notes if added else ()),

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fnpack.config import redact
 from fnpack.config.files import excerpt, label, read_text
@@ -38,8 +38,7 @@ _INSTALLERS = frozenset(("pip", "setuptools", "wheel"))  # the image brings its 
 _MINORS = tuple(f"3.{minor}" for minor in range(8, 14))
 
 
-@dataclass(frozen=True, slots=True)
-class CondaEnvironment:
+class CondaEnvironment(NamedTuple):
     """What fnpack takes from a conda environment."""
 
     requirements: tuple[str, ...] = ()
@@ -49,8 +48,7 @@ class CondaEnvironment:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Package:
+class _Package(NamedTuple):
     """A conda package match: `numpy=1.23=py310_0` is name numpy, version `=1.23`, build py310_0."""
 
     name: str

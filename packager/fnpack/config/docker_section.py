@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fnpack.config.image_names import fault_of_image, registry_of
 from fnpack.config.section import Section
@@ -26,8 +26,7 @@ _BUILD_FIRST = "build that image first and name it in `baseImage`"
 ARCHITECTURES = {"amd64": "amd64", "x86_64": "amd64", "x64": "amd64", "arm64": "arm64", "aarch64": "arm64"}
 
 
-@dataclass(frozen=True, slots=True)
-class DockerSection:
+class DockerSection(NamedTuple):
     """`base_image` is complete: the registry's address is part of it. `platform` is `linux/amd64` style."""
 
     base_image: str | None = None

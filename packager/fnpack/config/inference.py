@@ -5,8 +5,8 @@ What fnpack cannot honour is refused with the way out, never silently dropped; e
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from fnpack.config.docker_section import DOCKER_KEYS, read_docker
 from fnpack.config.files import label
@@ -49,8 +49,7 @@ _ENVIRONMENT_MOVED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class InferenceConfig:
+class InferenceConfig(NamedTuple):
     """An inference configuration as written, its environment ready to use.
 
     `source_directory` is relative to `folder`, the configuration file's own; `entry_script` is relative to the
@@ -106,8 +105,8 @@ def _environment(section: Section, config: InferenceConfig) -> InferenceConfig:
         notes=python.notes + docker.notes,
     )
     has_requirements = python.user_managed or python.source is not None
-    return replace(
-        config, environment=environment, platform=docker.platform, has_requirements=has_requirements
+    return config._replace(
+        environment=environment, platform=docker.platform, has_requirements=has_requirements
     )
 
 

@@ -7,8 +7,8 @@ them are found too. The mended copy is never used as configuration.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fnpack.config import redact
 from fnpack.config.brackets import Brackets, scan
@@ -21,8 +21,7 @@ _MOST_FAULTS = 20
 _CLOSING = {"{": "}", "[": "]"}
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """A fault in a JSON text. `mended` is the whole text with this fault repaired, offsets unchanged."""
 
     position: int

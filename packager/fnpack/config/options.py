@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import NamedTuple
 
 Value = str | bool | tuple[str, ...]
 
@@ -17,8 +17,7 @@ class Rank(IntEnum):
     FLAG = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One option. `kind` is `text`, `list` (repeatable) or `switch`."""
 
     name: str
@@ -73,8 +72,7 @@ OPTIONS: dict[str, Option] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """The raw value of an option and where it was given.
 
     `source` is for messages: `fnpack.toml: trigger`, `FNPACK_TRIGGER` or `--trigger`. `folder` is what a relative

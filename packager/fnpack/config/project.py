@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from fnpack.config.files import excerpt, label, read_text
 from fnpack.config.options import OPTIONS, Option, Rank, Setting, Value
@@ -25,16 +25,14 @@ SHARED_FILE = "pyproject.toml"
 _ON, _OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectSettings:
+class ProjectSettings(NamedTuple):
     """What a project's file says, by option name; `file` is None when no file holds settings."""
 
-    values: Mapping[str, Setting] = field(default_factory=dict)
+    values: Mapping[str, Setting] = {}
     file: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RawSettings:
+class RawSettings(NamedTuple):
     """The winning value of each option that was given anywhere. `cwd` is for defaults that are paths."""
 
     values: Mapping[str, Setting]

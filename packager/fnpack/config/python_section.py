@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fnpack.config.conda import CondaEnvironment, read_conda, read_conda_file
 from fnpack.config.files import label
@@ -21,8 +21,7 @@ PYTHON_KEYS = (
 _PLAIN = ("python", "python3")
 
 
-@dataclass(frozen=True, slots=True)
-class PythonSection:
+class PythonSection(NamedTuple):
     """`source` says where the requirements were written; None when nothing was."""
 
     requirements: tuple[str, ...] = ()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from fnpack.config import redact
@@ -61,8 +61,7 @@ _SERVER_NOTE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RequirementLines:
+class RequirementLines(NamedTuple):
     """What a file asks for: PEP 508 lines, or absolute paths of local packages, in order."""
 
     requirements: tuple[str, ...] = ()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -187,7 +186,7 @@ def _referred(
     if not _MODEL_NAME.fullmatch(name):
         problems.add(setting.source, f"`{name}` cannot be the name of a model", _MODEL_NAME_RULE)
         return None
-    return replace(found, name=name)
+    return found._replace(name=name)
 
 
 def _split(text: str) -> tuple[str | None, str]:

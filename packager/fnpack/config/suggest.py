@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from pathlib import Path
 
 
 def closest(word: str, candidates: Collection[str]) -> str | None:
     """The candidate most like `word`, or None. Case, `-`, `_` and spaces do not count as differences."""
+    import difflib
+
     folded: dict[str, str] = {}
     for candidate in candidates:
         folded.setdefault(_fold(candidate), candidate)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fnpack.build import BaseImageUnfit, fitting_python, step, wanted_python
 from fnpack.cache_folder import cache_folder
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from fnpack.registry import Registries, RegistryBase
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(NamedTuple):
     """A base image and what is in it. `reference` is how it is named; `registry` is set where it is in one.
 
     `digest` is its manifest's; an archive has none, there it is the image's id.
@@ -42,10 +40,7 @@ class Base:
 
 def base_for(settings: BuildSettings, platform: str, registries: Registries, progress: Progress) -> Base:
     """The base image that the settings name, or the default one. Raises BaseImageUnfit, and what its place raises."""
-    from fnpack.image.dockerfile import default_base_image
-
-    host: Host = "azure-functions" if settings.host == "azure-functions" else "fnpack"
-    reference = settings.base_image or default_base_image(host, wanted_python(settings))
+    reference = settings.base_image or _default(settings)
     is_engines = settings.builder == "docker"
 
     def opened() -> Base:
@@ -56,6 +51,13 @@ def base_for(settings: BuildSettings, platform: str, registries: Registries, pro
         return _opened_base(reference, platform, registries, progress, is_engines=is_engines)
 
     return step(progress, f"base image {reference}", opened)
+
+
+def _default(settings: BuildSettings) -> str:
+    from fnpack.image.dockerfile import default_base_image
+
+    host: Host = "azure-functions" if settings.host == "azure-functions" else "fnpack"
+    return default_base_image(host, wanted_python(settings))
 
 
 def _opened_base(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fnpack.build import default_tag, step
 from fnpack.config.build import BuildSettings
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 Output = Literal["registry", "oci-layout", "docker-archive", "engine"]
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(NamedTuple):
     """Where an image goes. `path` is the folder or file of a layout or an archive.
 
     `is_pushed` says whether the Engine pushes the image that it got.
@@ -168,7 +166,7 @@ def _push(  # noqa: PLR0917 - as above
 def _attach_sbom(image: Image, target: Reference, registries: Registries, progress: Progress) -> None:
     if image.sbom is None:
         return
-    from fnpack.registry import attach
+    from fnpack.registry.referrers import attach
 
     described, sbom = image.manifest.descriptor, image.sbom
     step(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fnpack.atomic_file import replacing
@@ -46,7 +46,7 @@ class Earlier:
 
     def text(self, known: Mapping[str, Known]) -> str:
         """The label that tells a later build all this."""
-        layers = {key: asdict(one) for key, one in sorted(known.items())}
+        layers = {key: one._asdict() for key, one in sorted(known.items())}
         return json.dumps({"layers": layers, "clashes": self.used}, sort_keys=True, separators=(",", ":"))
 
 

@@ -71,8 +71,7 @@ def host_layers(
     settings: BuildSettings, app: Path, target: Target, remote: Earlier, progress: Progress
 ) -> list[Recipe]:
     """fnpack's host with the packages that the app's triggers need."""
-    from fnpack.image.context import host_lock
-    from fnpack.image.host_lock import host_dependencies, host_wheels
+    from fnpack.image.host_lock import host_dependencies, host_lock, host_wheels
 
     name = "host-identity.txt" if settings.identity else host_lock(app)
     found = host_dependencies(name, [target], progress)
@@ -107,7 +106,7 @@ def _layers_of(  # noqa: PLR0917 - called twice, with the same names
 ) -> list[Recipe]:
     """The layers of `chosen`; a wheel is fetched when a layer has to be made of it."""
     from fnpack.dependencies.provide import wheels
-    from fnpack.oci.wheel_layers import overwritten, wheel_recipes
+    from fnpack.oci.wheel_layers import wheel_recipes
 
     sizes = {one.name: one.size_bytes for one in found.selected[target]}
 
@@ -122,6 +121,8 @@ def _layers_of(  # noqa: PLR0917 - called twice, with the same names
     key = hashlib.sha256(" ".join(sorted(one.sha256 for one in chosen)).encode()).hexdigest()
     lost = remote.overwritten(key)
     if lost is None:
+        from fnpack.oci.installed import overwritten
+
         fetch(chosen)
         lost = overwritten(chosen)
         remote.note_overwritten(key, lost)

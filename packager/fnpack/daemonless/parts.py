@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from fnpack.registry import Registries
 
 _WORKERS = 4
+MODEL_LAYERS = 30  # of large files, for all models: engines take 127 layers in all
 
 
 @dataclass(slots=True)
@@ -124,7 +124,7 @@ def assemble(
     settings: BuildSettings, parts: Parts, cache: LayerCache, remote: Earlier, progress: Progress
 ) -> Image:
     """Make the layers that are not known yet, and the image."""
-    from fnpack.image.context import app_labels
+    from fnpack.image.labels import app_labels
 
     mtime_s = source_date_s()
     recipes = parts.recipes
@@ -133,6 +133,10 @@ def assemble(
         return _told_layer(recipe, cache, mtime_s, remote, layers_progress)
 
     def all_layers() -> list[Layer]:
+        if not new:
+            return [made(recipe) for recipe in recipes]
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(_WORKERS) as pool:
             return list(pool.map(made, recipes))
 
@@ -149,9 +153,11 @@ def assemble(
         parts.app.functions,
     )
     models = []
+    most = MODEL_LAYERS // max(1, len(parts.model_files))
     with in_phase(progress, "models") as told:
         for name, files in parts.model_files.items():
-            found = _told_model(files, f"model {name}", cache, mtime_s, told)
+            found = _told_model(files, f"model {name}", cache, mtime_s, remote, most, told)
+            known |= found.known
             root = f"{function_app.ROOT}/{MODELS}/{name.replace(':', '/')}"
             contents = model_contents(name, root, found.files)
             models.append((contents, [layer.diff_id for layer in found.layers]))
@@ -198,15 +204,21 @@ def _told_layer(
     return layer
 
 
-def _told_model(
-    files: Mapping[str, Path], name: str, cache: LayerCache, mtime_s: int, progress: Progress
+def _told_model(  # noqa: PLR0917 - a step of `assemble`
+    files: Mapping[str, Path],
+    name: str,
+    cache: LayerCache,
+    mtime_s: int,
+    remote: Earlier,
+    most: int,
+    progress: Progress,
 ) -> ModelLayers:
-    """The model's layers; large files are read once, for their digests."""
+    """The model's layers; large files are read once, for their digests, and again to be compressed where that pays."""
     from fnpack.oci.model_layers import model_layers
 
     since = time.monotonic()
     progress(ProgressEvent(name, "started"))
-    found = model_layers(files, name, cache, mtime_s=mtime_s)
+    found = model_layers(files, name, cache, mtime_s=mtime_s, remote=remote.layers, most=most)
     size = sum(layer.descriptor.size_bytes for layer in found.layers)
     progress(ProgressEvent(name, "done", "", size, size, time.monotonic() - since))
     return found

@@ -21,7 +21,7 @@ def told_image(image: Image, progress: Progress) -> Image:
         name = f"write {title or content.descriptor.digest[:19]}"
         return _ToldContent(content.descriptor, content.open, name, progress)
 
-    layers = tuple(replace(one, content=told(one.content, one.title)) for one in image.layers)
+    layers = tuple(one._replace(content=told(one.content, one.title)) for one in image.layers)
     return replace(image, layers=layers)
 
 

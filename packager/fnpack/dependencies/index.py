@@ -7,10 +7,8 @@ into an app directory.
 
 from __future__ import annotations
 
-import configparser
 import hashlib
 import json
-import netrc
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -99,6 +97,8 @@ class PackageIndex:
         """The netrc entries of the index hosts, and no others; None when there are none."""
         if self.netrc_file is None:
             return None
+        import netrc
+
         try:
             entries = netrc.netrc(self.netrc_file).hosts
         except (OSError, netrc.NetrcParseError):
@@ -147,10 +147,16 @@ def _first(settings: _Settings, name: str) -> str | None:
 def _pip_settings(environ: Mapping[str, str]) -> _Settings:
     settings: _Settings = {}
     for path in _pip_files(environ):
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue
+        import configparser
+
         parser = configparser.RawConfigParser()
         try:
-            parser.read_string(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, configparser.Error):
+            parser.read_string(text)
+        except configparser.Error:
             continue  # pip itself will complain about it, with better words
         for section in ("global", "install"):
             if parser.has_section(section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from fnpack.dependencies import lockfile
 from fnpack.dependencies.errors import DependencyError, LockOutOfDate, UnsatisfiableRequirements
@@ -15,8 +16,7 @@ from fnpack.dependencies.target import USUAL_GLIBC, Target
 from fnpack.spec import LockMode
 
 
-@dataclass(frozen=True, slots=True)
-class Requirements:
+class Requirements(NamedTuple):
     """What a project asks for. `lines` are PEP 508 lines, or absolute paths; `source` says where they came from.
 
     `provided` are the packages that conda installs (`numpy==1.26.4`); `stubs` is a folder of wheels that stand for

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from fnpack.dependencies.cache import place_of, read_note, write_note
@@ -23,8 +22,7 @@ Kind = Literal["wheel", "archive", "folder", "git"]
 _SCHEMA = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
+class Selected(NamedTuple):
     """One package of an image. `kind` says what is locked: a wheel, a source archive, a source folder, a git commit.
 
     Wheels and archives have `filename`, `sha256` and either `url` or `path` (absolute); a folder has `path`; git has
@@ -64,7 +62,7 @@ def select(lock: Lock, target: Target) -> tuple[Selected, ...]:
         with suppress(TypeError):  # a memory of another version of fnpack
             return tuple(Selected(**entry) for entry in kept)
     chosen = tuple(sorted(_choose(lock, target), key=lambda one: one.name))
-    write_note("selections", key, [asdict(one) for one in chosen])
+    write_note("selections", key, [one._asdict() for one in chosen])
     return chosen
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class WheelFile:
+class WheelFile(NamedTuple):
     """A wheel that fits the image. `path` holds its bytes, `filename` is the wheel's own name, `sha256` 64 hex digits.
 
     `name` is the normalised project name (`scikit-learn`), `version` as the wheel's file name has it.

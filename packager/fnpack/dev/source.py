@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -82,7 +82,7 @@ class ProjectSource:
         from fnpack.config.project import merge, read_project
 
         raw = merge(read_project(self._folder), os.environ, {}, cwd=Path.cwd())
-        spec = complete(discover(replace(raw, cwd=self._folder), self._folder)).app
+        spec = complete(discover(raw._replace(cwd=self._folder), self._folder)).app
         self._models = tuple(model.path.resolve() for model in spec.models)
         own = () if spec.built_in else (spec.source_directory or spec.entry_script,)
         used = (*own, *self._models)

@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from string import Template
 from typing import Literal
 
+from fnpack.templates import template
 from fnpack_triggers.errors import FnpackError
 
 Host = Literal["fnpack", "azure-functions"]
@@ -74,7 +74,7 @@ def dockerfile(spec: ImageSpec) -> str:
         values["copy_dependencies"] = copy if spec.install_dependencies else ""
     else:
         values["install_dependencies"] = _install(spec, "-") if spec.install_dependencies else ""
-    text = (files("fnpack_templates") / "image" / f"Dockerfile.{spec.host}.txt").read_text("utf-8")
+    text = template("image", f"Dockerfile.{spec.host}.txt")
     return Template(text).substitute(values)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
-from importlib.resources import files
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from fnpack.cache_folder import cache_folder
 from fnpack.dependencies.cache import unusable
@@ -14,6 +15,7 @@ from fnpack.dependencies.provide import Dependencies, resolve
 from fnpack.dependencies.target import Target
 from fnpack.dependencies.wheels import WheelFile
 from fnpack.progress import Progress, ignore
+from fnpack.templates import template
 
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)(\s*;[^\\]+)?", re.MULTILINE)
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
@@ -54,8 +56,27 @@ def host_wheels(name: str, found: Dependencies, target: Target) -> tuple[WheelFi
     return tuple(sorted(chosen, key=lambda one: one.name))
 
 
+def host_lock(app: Path) -> str:
+    """The lock for an app: storage libraries are half of the host, and one that answers HTTP to anybody goes without.
+
+    Where a caller needs a key, the keys may live in blob storage (AzureWebJobsStorage).
+    """
+    definitions = (json.loads(path.read_text("utf-8")) for path in sorted(app.glob("*/function.json")))
+    bindings = [binding for one in definitions for binding in one.get("bindings", [])]
+    if any(str(binding.get("type", "")).lower().startswith("servicebus") for binding in bindings):
+        return "host-servicebus.txt"
+    return "host-storage.txt" if any(map(_needs_storage, bindings)) else "host-http.txt"
+
+
+def _needs_storage(binding: Mapping[str, object]) -> bool:
+    kind = str(binding.get("type", "")).lower()
+    if kind == "httptrigger":
+        return str(binding.get("authLevel", "function")).lower() != "anonymous"
+    return kind != "http"
+
+
 def _text(name: str) -> str:
-    return (files("fnpack_templates") / "image" / name).read_text("utf-8")
+    return template("image", name)
 
 
 def _normal(name: str) -> str:

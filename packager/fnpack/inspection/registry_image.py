@@ -15,9 +15,9 @@ from fnpack.registry import (
     RegistrySettings,
     get_manifest,
     read_blob,
-    referrers,
 )
 from fnpack.registry.manifests import descriptor_of
+from fnpack.registry.referrers import referrers
 
 
 def open_image(text: str, platform: str | None, insecure: Sequence[str]) -> OpenedImage:

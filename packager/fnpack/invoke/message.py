@@ -7,7 +7,6 @@ function at the same time, it may be theirs.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 from uuid import uuid4
 
 from fnpack.invoke import Input, Output
@@ -37,7 +36,7 @@ def call_bus(app: FunctionApp, function: Function, given: Input, *, timeout_s: f
     names: dict[str, Json] = {
         key.lower(): resolve_settings(trigger.text(key), app.settings) for key in keys if trigger.text(key)
     }
-    entity = source_of(replace(trigger, properties={**trigger.properties, **names}))
+    entity = source_of(trigger._replace(properties={**trigger.properties, **names}))
     place = (
         Place("topic", entity.name, entity.subscription)
         if entity.subscription

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fnpack.exceptions import ModelNotFoundException
 from fnpack.progress import Progress, ignore
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 _MLFLOW = ("models:/", "runs:/")
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A name, and a version unless the latest is meant."""
 
     name: str

@@ -6,13 +6,13 @@ import hashlib
 import pprint
 import re
 from contextlib import suppress
-from importlib.resources import files
 from pathlib import Path
 
 from fnpack.atomic_file import replacing
 from fnpack.cache_folder import cache_folder
 from fnpack.full_disk import told_full_disk
 from fnpack.no_code.found import Found
+from fnpack.templates import template
 from fnpack.usable_cache import usable_cache
 
 NAME = "score.py"
@@ -21,7 +21,7 @@ _WIDTH = 108
 
 def script_for(found: Found, inner: str) -> str:
     """The text of the script. `inner` is the model's path below the folder of its version in the app."""
-    text = (files("fnpack_templates") / "no_code" / f"{found.script}.py").read_text("utf-8")
+    text = template("no_code", f"{found.script}.py")
     for name, value in {"MODEL": inner, **found.facts}.items():
         line = re.search(rf"^({name}(?:: .+?)?) = .*$", text, re.MULTILINE)
         if line is None:  # cannot be: the templates have the names of the facts

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import tarfile
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fnpack.atomic_file import replacing
 from fnpack.oci.bases import BaseSource
 from fnpack.oci.content import Content
 from fnpack.oci.errors import BaseSourceError
+
+if TYPE_CHECKING:
+    import tarfile
 
 # Where the `python3` of a search path of /usr/local/bin and /usr/bin is; the first that is there counts.
 _BINARY = re.compile(r"^(?:\./)?(usr/local/bin|usr/bin|opt/python/bin|bin)/python(3\.\d+)$")
@@ -29,8 +29,7 @@ _STATUS_MAX_BYTES = 64 << 20
 _FORMAT = 2
 
 
-@dataclass(frozen=True, slots=True)
-class BasePython:
+class BasePython(NamedTuple):
     """What a base image runs. `python_version` is "3.11" style, `glibc_minor` 36 for 2.36; None: there is none.
 
     `libraries` are the file names of its shared libraries (`libgomp.so.1`).
@@ -85,6 +84,9 @@ def _scan(base: BaseSource) -> BasePython:
 
 def _entries(base: BaseSource, layer: Content) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
     """The entries of a layer, the status of dpkg with its content."""
+    import tarfile
+    import zlib
+
     try:
         with (
             base.open_layer(layer.descriptor) as stream,
@@ -115,4 +117,4 @@ def _read(note: Path | None) -> BasePython | None:
 
 def _write(note: Path, found: BasePython) -> None:
     with suppress(OSError), replacing(note, 0o666) as file:
-        file.write(json.dumps({"format": _FORMAT, "found": asdict(found)}).encode())
+        file.write(json.dumps({"format": _FORMAT, "found": found._asdict()}).encode())

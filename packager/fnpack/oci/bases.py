@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, cast
 
 from fnpack.oci.content import CONFIG, LAYER, BytesContent, Content, Descriptor, FileContent
 from fnpack.oci.errors import BaseSourceError
+
+if TYPE_CHECKING:
+    import tarfile
 
 
 class BaseSource(Protocol):
@@ -81,6 +82,8 @@ class ArchiveBase:
     """The first image in an archive that `docker save` wrote. Raises BaseSourceError."""
 
     def __init__(self, file: Path) -> None:
+        import tarfile
+
         self.file = file
         try:
             with tarfile.open(file) as archive:
@@ -110,8 +113,7 @@ class ArchiveBase:
         return next(one for one in self._layers if one.descriptor.digest == descriptor.digest).open()
 
 
-@dataclass(frozen=True, slots=True)
-class _Inside:
+class _Inside(NamedTuple):
     """A layer inside an archive, read where it lies."""
 
     descriptor: Descriptor

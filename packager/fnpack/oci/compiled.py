@@ -7,11 +7,7 @@ against it (PEP 552, `unchecked-hash`), so the same sources give the same bytes 
 from __future__ import annotations
 
 import errno
-import json
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -39,6 +35,8 @@ def interpreter(python_version: str) -> str | None:
     """A Python of this minor version on this machine, or None."""
     if python_version == f"{sys.version_info.major}.{sys.version_info.minor}":
         return sys.executable
+    import shutil
+
     for candidate in (shutil.which(f"python{python_version}"), _found_by_uv(python_version)):
         if candidate and _is_version(candidate, python_version):
             return candidate
@@ -51,6 +49,10 @@ def compiled(sources: Mapping[str, bytes], python_version: str, root: str = "/")
     `sources` are texts by path below `root`. Empty where no interpreter of that version is here. Raises DiskFull: a
     layer that lacks some of them would be another one.
     """
+    import json
+    import subprocess
+    import tempfile
+
     python = interpreter(python_version)
     if python is None or not sources:
         return {}
@@ -77,6 +79,8 @@ def compiled(sources: Mapping[str, bytes], python_version: str, root: str = "/")
 
 
 def _found_by_uv(python_version: str) -> str | None:
+    import subprocess
+
     try:
         import uv
 
@@ -98,6 +102,8 @@ def _found_by_uv(python_version: str) -> str | None:
 
 
 def _is_version(python: str, version: str) -> bool:
+    import subprocess
+
     script = "import sys; print('%d.%d' % sys.version_info[:2])"
     try:
         done = subprocess.run(

@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -20,14 +20,13 @@ LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 EMPTY = "application/vnd.oci.empty.v1+json"
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(NamedTuple):
     """A blob or manifest: what it is, its digest (`sha256:<64 hex digits>`) and its size in bytes."""
 
     media_type: str
     digest: str
     size_bytes: int
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = {}
 
     def to_json(self) -> dict[str, object]:
         """The descriptor as manifests hold it."""
@@ -67,8 +66,7 @@ class BytesContent:
         return io.BytesIO(self.data[offset:])
 
 
-@dataclass(frozen=True, slots=True)
-class FileContent:
+class FileContent(NamedTuple):
     """A content that is a file as it stands, such as a cached layer."""
 
     descriptor: Descriptor
@@ -81,8 +79,7 @@ class FileContent:
         return file
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """A layer of an image: its content, and the digest of its uncompressed tar (`diff_id`).
 
     `content` may make its bytes only when it is opened, so that a layer that the registry has is never made.

@@ -7,8 +7,8 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fnpack.atomic_file import replacing
 from fnpack.oci.errors import UnsafeContent
@@ -18,8 +18,7 @@ _CHUNK_BYTES = 1 << 20
 _YOUNG_S = 2.0  # a file that was written just now may change again within its time stamp's grain
 
 
-@dataclass(frozen=True, slots=True)
-class HashedFile:
+class HashedFile(NamedTuple):
     """A file in an image: its path (no leading slash), the SHA-256 of its bytes as 64 hex digits, and its size."""
 
     path: str

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import fnpack_host
 import fnpack_triggers
+from fnpack.app.directory import MODELS
 from fnpack.oci.image import ImageSettings
-from fnpack.oci.tree_layers import FilesRecipe
+from fnpack.oci.tree_layers import FilesRecipe, files_below
 
 ROOT = "home/site/wwwroot"
 SITE_PACKAGES = f"{ROOT}/.python_packages/lib/site-packages"  # where both hosts look for the app's packages
@@ -18,24 +20,28 @@ _SECOND_NS = 1_000_000_000
 
 def host_recipe(python_version: str) -> FilesRecipe:
     """fnpack's own host: a layer of its modules, compiled."""
-    files = {}
-    for package in (fnpack_host, fnpack_triggers):
-        root = Path(str(package.__file__)).parent
-        for path in root.rglob("*"):
-            if path.is_file() and "__pycache__" not in path.parts:
-                files[f"{HOST_FOLDER}/{root.name}/{path.relative_to(root).as_posix()}"] = path
+    files = {f"{HOST_FOLDER}/{relative}": path for relative, path in host_files()}
     return FilesRecipe(files, "fnpack's function host", python_version)
 
 
 def app_recipe(app: Path) -> FilesRecipe:
     """The app directory without models, which are layers of their own."""
-    left_out = {"__pycache__", ".python_packages", "azureml-models", "local.settings.json"}
-    files = {}
-    for path in app.rglob("*"):
-        relative = path.relative_to(app)
-        if path.is_file() and not left_out.intersection(relative.parts):
-            files[f"{ROOT}/{relative.as_posix()}"] = path
+    files = {f"{ROOT}/{relative}": path for relative, path in app_files(app, {MODELS})}
     return FilesRecipe(files, "app")
+
+
+def host_files() -> Iterator[tuple[str, Path]]:
+    """The modules of fnpack's host, with their paths in its folder."""
+    for package in (fnpack_host, fnpack_triggers):
+        root = Path(str(package.__file__)).parent
+        yield from (
+            (f"{root.name}/{relative}", path) for relative, path in files_below(root, {"__pycache__"})
+        )
+
+
+def app_files(app: Path, left_out: Collection[str] = ()) -> Iterator[tuple[str, Path]]:
+    """The files of an app directory that go into an image, with their paths in it; caches and secrets stay behind."""
+    return files_below(app, {"__pycache__", ".python_packages", "local.settings.json", *left_out})
 
 
 def fnpack_settings(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import BinaryIO
+from dataclasses import dataclass, field
+from typing import BinaryIO, NamedTuple
 
 from fnpack.oci.content import (
     CONFIG,
@@ -25,8 +25,7 @@ _DOCKER_LAYERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ImageSettings:
+class ImageSettings(NamedTuple):
     """What a function app changes in its base image's config. `env` and `labels` are added to the base's."""
 
     env: Mapping[str, str]
@@ -155,11 +154,10 @@ def _in_oci_terms(layer: Layer) -> Layer:
     if media_type is None:
         return layer
     descriptor = Descriptor(media_type, layer.descriptor.digest, layer.descriptor.size_bytes)
-    return replace(layer, content=_Renamed(descriptor, layer))
+    return layer._replace(content=_Renamed(descriptor, layer))
 
 
-@dataclass(frozen=True, slots=True)
-class _Renamed:
+class _Renamed(NamedTuple):
     descriptor: Descriptor
     layer: Layer
 

@@ -11,9 +11,8 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from fnpack.atomic_file import replacing
 from fnpack.oci.content import Descriptor, FileContent, Layer
@@ -22,8 +21,7 @@ from fnpack.oci.errors import LayerCacheError
 KEEP_BYTES = 10 * 1024**3
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What a recipe makes, without the bytes."""
 
     media_type: str
@@ -94,7 +92,7 @@ class LayerCache:
     def remember(self, key: str, known: Known) -> None:
         """Note what the recipe `key` makes, also where the bytes are elsewhere."""
         with replacing(self.folder / "recipes" / key, 0o666) as file:
-            file.write(json.dumps(asdict(known)).encode())
+            file.write(json.dumps(known._asdict()).encode())
 
     def prune(self, keep_bytes: int = KEEP_BYTES) -> int:
         """Remove the layers that were used longest ago until at most `keep_bytes` are left; returns how many."""

@@ -1,150 +1,131 @@
-"""Layers of models: a large file is a layer of its own, read straight from where it lies; small ones go together.
+"""Layers of models: a large file is a layer of its own, small ones go together.
 
-A layer of a large file is a plain tar: what to send is known from the file's digest alone, nothing is copied, and no
-compressor decides about the layer's digest. Its digest and the file's are remembered with size, time and inode of the
-file, so that a model that did not change is not read again.
+A layer of a large file is a plain tar, read straight from where the file lies, or a gzip where that is much smaller.
+What was found out about a file is remembered with its size, time and inode, so that a model that did not change is not
+read again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
+import itertools
 import json
-import tarfile
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import NamedTuple
 
 from fnpack.atomic_file import replacing
-from fnpack.oci.content import LAYER, Descriptor, Layer
-from fnpack.oci.file_digests import HashedFile, Stamp, changed, chunks, is_young, stamp_of
+from fnpack.oci.content import Descriptor, Layer
+from fnpack.oci.file_digests import HashedFile, is_young
+from fnpack.oci.file_tar import FileTar, TarFile, described
 from fnpack.oci.layer_cache import Known, LayerCache
 from fnpack.oci.recipes import FORMAT, layer_of
 from fnpack.oci.tree_layers import FilesRecipe
-from fnpack.oci.writer import LayerWriter
 
-LARGE_BYTES = 64 * 1024 * 1024
+LARGE_BYTES = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class ModelLayers:
-    """What a model is in an image: layers, and the files in them by path."""
+class ModelLayers(NamedTuple):
+    """What a model is in an image: layers, and the files in them by path.
+
+    `known` are the layers that had to be made, by their recipes' keys.
+    """
 
     layers: tuple[Layer, ...]
     files: tuple[HashedFile, ...]
+    known: Mapping[str, Known]
+
+
+class _Noted(NamedTuple):
+    """What is known of large files: their tar, the SHA-256 of each, and whether they compress well."""
+
+    known: Known
+    sha256: tuple[str, ...]
+    packs: bool
 
 
 def model_layers(
-    files: Mapping[str, Path], title: str, cache: LayerCache, *, mtime_s: int = 0
+    files: Mapping[str, Path],
+    title: str,
+    cache: LayerCache,
+    *,
+    mtime_s: int = 0,
+    remote: Mapping[str, Known] | None = None,
+    most: int = 30,
 ) -> ModelLayers:
-    """The layers of one model. `files` maps paths in the image (no leading slash) to the files here."""
-    large = {path: file for path, file in sorted(files.items()) if file.stat().st_size > LARGE_BYTES}
-    small = {path: file for path, file in sorted(files.items()) if path not in large}
+    """The layers of one model. `files` maps paths in the image (no leading slash) to the files here.
+
+    `remote` are layers that an earlier image has, by key; `most` is how many layers large files may take.
+    """
+    large = [
+        TarFile.of(path, file) for path, file in sorted(files.items()) if file.stat().st_size > LARGE_BYTES
+    ]
+    own = {one.path for one in large}
+    small = {path: file for path, file in sorted(files.items()) if path not in own}
     layers: list[Layer] = []
     hashed: list[HashedFile] = []
+    known: dict[str, Known] = {}
     if small:
         recipe = FilesRecipe(small, title, note=_note_of_small(small, cache))
         layers.append(layer_of(recipe, cache, mtime_s=mtime_s))
         hashed += recipe.hashed
-    for path, file in large.items():
-        layer, sha256 = _large(path, file, f"{title} {PurePosixPath(path).name}", cache, mtime_s)
-        layers.append(layer)
-        hashed.append(HashedFile(path, sha256, file.stat().st_size))
-    return ModelLayers(tuple(layers), tuple(sorted(hashed, key=lambda one: one.path)))
+    for group in _groups(large, most):
+        noted = _noted(group, cache, mtime_s)
+        name = PurePosixPath(group[0].path).name + (f" and {len(group) - 1} more" if group[1:] else "")
+        layers.append(_layer(group, noted, f"{title} {name}", cache, mtime_s, remote, known))
+        hashed += [
+            HashedFile(one.path, sha256, one.size_bytes)
+            for one, sha256 in zip(group, noted.sha256, strict=True)
+        ]
+    return ModelLayers(tuple(layers), tuple(sorted(hashed, key=lambda one: one.path)), known)
 
 
-@dataclass(frozen=True, slots=True)
-class FileTar:
-    """A tar of one file and its folders, made while it is read. Raises UnsafeContent if the file changed since."""
-
-    descriptor: Descriptor
-    path: str
-    file: Path
-    stamp: Stamp
-    mtime_s: int = 0
-
-    def open(self, offset: int = 0) -> BinaryIO:
-        """The tar's bytes from `offset` on."""
-        if stamp_of(self.file) != self.stamp:
-            raise changed(self.file)
-        head = _head(self.path, self.stamp[0], self.mtime_s)
-        tail = bytes(-self.stamp[0] % 512) + bytes(1024)
-        pieces = _Pieces(head, self.file, self.stamp[0], tail, offset)
-        return io.BufferedReader(cast("io.FileIO", pieces), 1 << 20)
+def _groups(large: Sequence[TarFile], most: int) -> list[Sequence[TarFile]]:
+    """One file each, or neighbours together where there are too many."""
+    count = min(len(large), max(1, most))
+    ends = [len(large) * number // count for number in range(count + 1)] if count else []
+    return [large[start:end] for start, end in itertools.pairwise(ends)]
 
 
-class _Pieces(io.RawIOBase):
-    """Head, file and tail as one stream."""
+def _layer(  # noqa: PLR0917 - a step of `model_layers`
+    group: Sequence[TarFile],
+    noted: _Noted,
+    title: str,
+    cache: LayerCache,
+    mtime_s: int,
+    remote: Mapping[str, Known] | None,
+    known: dict[str, Known],
+) -> Layer:
+    if not noted.packs:
+        tar = noted.known
+        descriptor = Descriptor(tar.media_type, tar.digest, tar.size_bytes)
+        return Layer(FileTar(descriptor, tuple(group), mtime_s), tar.diff_id, title)
+    from fnpack.oci.packed_file import PackedRecipe
 
-    def __init__(self, head: bytes, file: Path, size_bytes: int, tail: bytes, offset: int) -> None:
-        self._pieces = _pieces(head, file, size_bytes, tail, offset)
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        if not self._rest:
-            self._rest = next(self._pieces, b"")
-        size = min(len(buffer), len(self._rest))
-        buffer[:size] = self._rest[:size]
-        self._rest = self._rest[size:]
-        return size
-
-
-def _pieces(head: bytes, file: Path, size_bytes: int, tail: bytes, offset: int) -> Iterator[bytes]:
-    if offset < len(head):
-        yield head[offset:]
-    inside = max(0, offset - len(head))
-    if inside < size_bytes:
-        yield from chunks(file, inside)
-    yield tail[max(0, inside - size_bytes) :]
+    recipe = PackedRecipe(group[0], noted.sha256[0], title)
+    layer = layer_of(recipe, cache, mtime_s=mtime_s, remote=remote)
+    found = layer.descriptor
+    known[recipe.key] = Known(found.media_type, found.digest, layer.diff_id, found.size_bytes)
+    return layer
 
 
-def _large(path: str, file: Path, title: str, cache: LayerCache, mtime_s: int) -> tuple[Layer, str]:
-    """The layer of one file, and the SHA-256 of the file itself."""
-    stamp = stamp_of(file)
-    note = _note(path, file, mtime_s, cache)
-    noted = _noted(note, stamp)
-    if noted is None:
-        was_young = is_young(stamp)
-        noted = _describe(path, file, stamp, mtime_s)
-        if not was_young:
-            _keep(note, stamp, *noted)
-    known, sha256 = noted
-    descriptor = Descriptor(known.media_type, known.digest, known.size_bytes)
-    return Layer(FileTar(descriptor, path, file, stamp, mtime_s), known.diff_id, title), sha256
+def _noted(group: Sequence[TarFile], cache: LayerCache, mtime_s: int) -> _Noted:
+    note = _note(group, cache, mtime_s)
+    stamps = [list(one.stamp) for one in group]
+    found = _read(note, stamps)
+    if found is None:
+        from fnpack.oci.packed_file import compresses
+
+        were_young = any(is_young(one.stamp) for one in group)
+        found = _Noted(*described(group, mtime_s), packs=len(group) == 1 and compresses(group[0]))
+        if not were_young:
+            _keep(note, stamps, found)
+    return found
 
 
-def _describe(path: str, file: Path, stamp: Stamp, mtime_s: int) -> tuple[Known, str]:
-    """Both digests in one pass, at once where there are two processors."""
-    head, tail = _head(path, stamp[0], mtime_s), bytes(-stamp[0] % 512) + bytes(1024)
-    tar, content, size = hashlib.sha256(head), hashlib.sha256(), len(head)
-    with ThreadPoolExecutor(1) as other:
-        for piece in chunks(file):
-            hashing = other.submit(content.update, piece)
-            tar.update(piece)
-            hashing.result()
-            size += len(piece)
-    tar.update(tail)
-    digest = f"sha256:{tar.hexdigest()}"
-    return Known(LAYER, digest, digest, size + len(tail)), content.hexdigest()
-
-
-def _head(path: str, size_bytes: int, mtime_s: int) -> bytes:
-    out = io.BytesIO()
-    writer = LayerWriter(out, is_gzip=False, mtime_s=mtime_s)
-    writer.folder(PurePosixPath(path).parent.as_posix())
-    entry = tarfile.TarInfo(path)
-    entry.size, entry.mode, entry.mtime = size_bytes, 0o644, mtime_s
-    return out.getvalue() + entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
-
-
-def _note(path: str, file: Path, mtime_s: int, cache: LayerCache) -> Path:
-    facts = [FORMAT, path, str(file.resolve()), mtime_s]
+def _note(group: Sequence[TarFile], cache: LayerCache, mtime_s: int) -> Path:
+    facts = [FORMAT, [[one.path, str(one.file.resolve())] for one in group], mtime_s]
     return cache.folder / "models" / hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -153,16 +134,17 @@ def _note_of_small(files: Mapping[str, Path], cache: LayerCache) -> Path:
     return cache.folder / "models" / hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _noted(note: Path, stamp: Stamp) -> tuple[Known, str] | None:
+def _read(note: Path, stamps: Sequence[Sequence[int]]) -> _Noted | None:
     try:
         noted = json.loads(note.read_bytes())
-        return (Known(**noted["known"]), str(noted["sha256"])) if noted["stamp"] == list(stamp) else None
+        if noted["stamps"] != stamps:
+            return None
+        return _Noted(Known(**noted["known"]), tuple(noted["sha256"]), bool(noted["packs"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def _keep(note: Path, stamp: Stamp, known: Known, sha256: str) -> None:
-    with contextlib.suppress(OSError):  # it is read again next time
-        text = json.dumps({"stamp": stamp, "known": asdict(known), "sha256": sha256})
-        with replacing(note, 0o666) as file:
-            file.write(text.encode())
+def _keep(note: Path, stamps: Sequence[Sequence[int]], found: _Noted) -> None:
+    facts = {"stamps": stamps, "known": found.known._asdict(), "sha256": found.sha256, "packs": found.packs}
+    with contextlib.suppress(OSError), replacing(note, 0o666) as file:  # it is read again next time
+        file.write(json.dumps(facts).encode())

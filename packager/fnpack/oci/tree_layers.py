@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -93,6 +93,17 @@ class TreeRecipe:
             else:
                 size = path.stat().st_size
                 writer.stream(place, chunks(path), size, is_executable=_is_executable(path))
+
+
+def files_below(root: Path, left_out: Collection[str], above: str = "") -> Iterator[tuple[str, Path]]:
+    """The files below `root` with their paths from there; names in `left_out` are passed over, files and folders."""
+    for entry in os.scandir(root):
+        if entry.name in left_out:
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from files_below(Path(entry.path), left_out, f"{above}{entry.name}/")
+        elif entry.is_file():
+            yield f"{above}{entry.name}", Path(entry.path)
 
 
 def _walk(root: Path) -> Iterator[Path]:

@@ -10,8 +10,7 @@ import io
 import struct
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from fnpack.dependencies.wheels import WheelFile
 from fnpack.oci.commands import command_names
@@ -25,8 +24,7 @@ _DEFLATE_MAX_RATIO = 1040  # what the format can reach (RFC 1951)
 _HINT = "nothing was built; use another release of the package, and tell its authors"
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A file of a wheel. `path` is where it goes below site-packages, `bin/NAME` for a script."""
 
     path: str

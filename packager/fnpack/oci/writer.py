@@ -117,6 +117,25 @@ class LayerWriter:
             self._write(struct.pack("<II", crc, size_bytes & 0xFFFFFFFF))
         self._pad(size_bytes)
 
+    def packed(self, path: str, pieces: Iterable[tuple[bytes, bytes]], size_bytes: int) -> None:
+        """Add a file to a gzip layer in pieces, each with its part of one raw deflate stream.
+
+        Raises ValueError if the pieces add up to another size.
+        """
+        if not self._begin(path, size_bytes, is_executable=False):
+            return
+        self._flush()
+        self._write(_GZIP_HEAD)
+        crc = total = 0
+        for plain, raw in pieces:
+            crc, total = zlib.crc32(plain, crc), total + len(plain)
+            self._diff.update(plain)
+            self._write(raw)
+        if total != size_bytes:
+            raise ValueError(f"{path} changed while it was read")
+        self._write(struct.pack("<II", crc, size_bytes & 0xFFFFFFFF))
+        self._pad(size_bytes)
+
     def close(self) -> None:
         """Write the end of the archive. The stream stays open."""
         self._plain(_END)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from fnpack.oci.file_digests import HashedFile
 
 Part = Literal["app", "host"]
 
 
-@dataclass(frozen=True, slots=True)
-class Package:
+class Package(NamedTuple):
     """A package: of the app (pip's or conda's), or of fnpack's host. `sha256` is of its wheel or archive, or ""."""
 
     kind: Literal["pypi", "conda"]
@@ -25,8 +23,7 @@ class Package:
     qualifiers: tuple[tuple[str, str], ...] = ()  # of a conda package's address: build, channel, subdir, type
 
 
-@dataclass(frozen=True, slots=True)
-class ModelContents:
+class ModelContents(NamedTuple):
     """A model's files; their paths are relative to its folder `azureml-models/<name>/<version>`."""
 
     name: str
@@ -52,8 +49,7 @@ class ModelContents:
         return sum(file.size_bytes for file in self.files)
 
 
-@dataclass(frozen=True, slots=True)
-class ImageContents:
+class ImageContents(NamedTuple):
     """All that an SBOM tells of the image of one platform. `base_digest` is `sha256:...`, as in the image's label.
 
     `base_repository` is `registry/name`, or "" for a base that is in no registry. `created_s` is seconds since 1970.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import asdict
 
 import fnpack
 from fnpack.cache_folder import cache_folder
@@ -20,7 +19,7 @@ _FORMAT = "1"  # another way of writing documents is another document
 
 def sbom_of(contents: ImageContents) -> BytesContent:
     """The CycloneDX document of an image. The same contents give the same bytes, on every machine."""
-    facts = json.dumps([_FORMAT, fnpack.__version__, asdict(contents)], sort_keys=True)
+    facts = json.dumps([_FORMAT, fnpack.__version__, contents._asdict()], sort_keys=True)
     key = hashlib.sha256(facts.encode()).hexdigest()
     kept = cache_folder() / "sboms" / f"{key}.json"
     try:

@@ -11,7 +11,6 @@ from fnpack.registry.errors import RegistryError
 from fnpack.registry.manifests import get_manifest, head_manifest, list_tags
 from fnpack.registry.push import PushResult, push_image, push_index
 from fnpack.registry.reference import Reference
-from fnpack.registry.referrers import attach, referrers
 from fnpack.registry.settings import RegistrySettings
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "RegistryError",
     "RegistrySettings",
     "RemoteContent",
-    "attach",
     "get_manifest",
     "head_manifest",
     "list_tags",
@@ -30,5 +28,4 @@ __all__ = [
     "push_image",
     "push_index",
     "read_blob",
-    "referrers",
 ]

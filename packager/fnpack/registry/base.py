@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from fnpack.atomic_file import replacing
 from fnpack.cache_pruning import used
@@ -29,8 +28,7 @@ from fnpack.registry.reference import Reference
 _BLOCK_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteContent:
+class RemoteContent(NamedTuple):
     """A blob in a registry, read when it is opened and not before: a base image's layer."""
 
     descriptor: Descriptor

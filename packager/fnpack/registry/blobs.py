@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from hashlib import sha256
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from fnpack.oci.content import Descriptor
 from fnpack.registry.backoff import Backoff
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _LARGEST_SMALL_BYTES = 8 * 1024 * 1024  # configs are some KB
+
+
+class Place(NamedTuple):
+    """Where blobs go: a repository, and the scopes that its tokens are asked for with."""
+
+    registries: Registries
+    registry: Registry
+    repository: str
+    scopes: Scopes
 
 
 def has_blob(registry: Registry, repository: str, digest: str, scopes: Scopes) -> bool:

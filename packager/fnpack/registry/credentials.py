@@ -10,6 +10,7 @@ import json
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fnpack.config.image_names import DOCKER_HUB, registry_name
 from fnpack.registry.settings import RegistrySettings
@@ -32,8 +33,7 @@ class Credential:
     identity_token: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """The first login found, and what to tell of the places that were looked at."""
 
     credential: Credential | None

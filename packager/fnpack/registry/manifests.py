@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 from urllib.parse import quote
 
 from fnpack.oci.content import INDEX, MANIFEST, BytesContent, Descriptor, digest_of
@@ -20,6 +19,7 @@ from fnpack.registry.errors import (
     RegistryError,
 )
 from fnpack.registry.reference import Reference
+from fnpack.registry.transport import Response
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
@@ -33,8 +33,7 @@ _NEXT = re.compile(r"<([^>]+)>\s*;[^,]*\brel=\"?next\"?")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Child:
+class Child(NamedTuple):
     """An entry of an index: a manifest, and the platform that it is for (`linux/arm64/v8`), if any."""
 
     descriptor: Descriptor
@@ -47,22 +46,11 @@ def get_manifest(registries: Registries, reference: Reference, scopes: Scopes | 
 
     Raises ImageNotFound, ManifestInvalid for what is neither, DigestMismatch, and the registry's other errors.
     """
-    registry, repository = registries.of(reference), reference.repository
-    try:
-        response = registry.request(
-            "GET",
-            path_of(repository, "manifests", reference.identifier),
-            repository=repository,
-            scopes=scopes or scope(repository, "pull"),
-            expect=(200,),
-            headers={"Accept": _ACCEPT},
-        )
-    except ImageNotFound as exc:
-        raise _not_found(registries, reference) from exc
+    response = _asked(registries, "GET", reference, scopes)
     data = response.read(_LARGEST_BYTES)
     announced = response.header("Docker-Content-Digest")
     response.close()
-    where = {"registry": reference.registry, "repository": repository}
+    where = {"registry": reference.registry, "repository": reference.repository}
     if len(data) > _LARGEST_BYTES:
         raise ManifestInvalid(f"the manifest of `{reference}` is larger than {_LARGEST_BYTES} bytes", **where)
     known = reference.digest or (announced if announced and _DIGEST.fullmatch(announced) else None)
@@ -79,10 +67,17 @@ def head_manifest(registries: Registries, reference: Reference, scopes: Scopes |
 
     Raises ImageNotFound.
     """
-    registry, repository = registries.of(reference), reference.repository
+    response = _asked(registries, "HEAD", reference, scopes)
+    response.close()
+    digest = response.header("Docker-Content-Digest")
+    return digest if digest and _DIGEST.fullmatch(digest) else None
+
+
+def _asked(registries: Registries, method: str, reference: Reference, scopes: Scopes | None) -> Response:
+    repository = reference.repository
     try:
-        response = registry.request(
-            "HEAD",
+        return registries.of(reference).request(
+            method,
             path_of(repository, "manifests", reference.identifier),
             repository=repository,
             scopes=scopes or scope(repository, "pull"),
@@ -91,9 +86,6 @@ def head_manifest(registries: Registries, reference: Reference, scopes: Scopes |
         )
     except ImageNotFound as exc:
         raise _not_found(registries, reference) from exc
-    response.close()
-    digest = response.header("Docker-Content-Digest")
-    return digest if digest and _DIGEST.fullmatch(digest) else None
 
 
 def parsed(data: bytes, reference: Reference) -> Mapping[str, object]:

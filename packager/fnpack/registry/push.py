@@ -6,13 +6,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from fnpack.oci.content import BytesContent, Content, Descriptor, Layer
 from fnpack.progress import Progress, ProgressEvent, Status, ignore
 from fnpack.registry.base import RegistryBase
-from fnpack.registry.blobs import has_blob
+from fnpack.registry.blobs import Place, has_blob
 from fnpack.registry.challenges import scope
 from fnpack.registry.client import Registries
 from fnpack.registry.errors import RegistryError
@@ -20,15 +19,13 @@ from fnpack.registry.manifests import put_manifest
 from fnpack.registry.memory import PushedBlobs
 from fnpack.registry.parallel import in_parallel
 from fnpack.registry.reference import Reference
-from fnpack.registry.upload import Place, Upload
 
 BlobState = Literal["known", "present", "mounted", "pushed"]
 _LOST = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
 _EVENTS_PER_S = 10
 
 
-@dataclass(frozen=True, slots=True)
-class PushResult:
+class PushResult(NamedTuple):
     """What a push did. `known` blobs were not asked about, `present` ones were there, `mounted` ones in another
     repository of the registry. `sent_bytes` are those of blobs, repeats included. `lists_referrers` says whether the
     registry itself lists a manifest with a subject under that.
@@ -171,6 +168,8 @@ class _Push:
         asks = source is None and descriptor.size_bytes >= self._registries.settings.ask_first_bytes
         if asks and has_blob(self._place.registry, self._target.repository, descriptor.digest, self._scopes):
             return "present"
+        from fnpack.registry.upload import Upload
+
         upload = Upload(self._place, content, at, stopped)
         try:
             return upload.run(source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from fnpack.config.image_names import DOCKER_HUB, fault_of_image, registry_name, registry_of
 from fnpack.registry.errors import ReferenceInvalid
@@ -12,8 +12,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _HUB_HOST = "registry-1.docker.io"
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """An image in a registry. `registry` is `host` or `host:port`, and `docker.io` for Docker Hub.
 
     With a digest, the digest is what counts and the tag only says what it once was.
@@ -60,11 +59,11 @@ class Reference:
 
     def at(self, digest: str) -> Reference:
         """The manifest with this digest, in the same repository; the tag stays for people."""
-        return replace(self, digest=digest)
+        return self._replace(digest=digest)
 
     def tagged(self, tag: str) -> Reference:
         """Another tag of the same repository."""
-        return replace(self, tag=tag, digest=None)
+        return self._replace(tag=tag, digest=None)
 
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""

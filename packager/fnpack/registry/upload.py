@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import BinaryIO, Literal
 from urllib.parse import quote
 
 from fnpack.oci.content import Content
 from fnpack.registry.addresses import Address
 from fnpack.registry.backoff import Backoff, Cancelled
-from fnpack.registry.blobs import has_blob
-from fnpack.registry.challenges import Scopes
-from fnpack.registry.client import Registries, Registry, path_of
+from fnpack.registry.blobs import Place, has_blob
+from fnpack.registry.client import path_of
 from fnpack.registry.errors import (
     DigestMismatch,
     ImageNotFound,
@@ -27,16 +25,6 @@ from fnpack.registry.transport import Body, Response
 
 _REFUSED = frozenset({400, 405, 411, 413, 415, 416, 501})  # to a chunk, by registries that want blobs whole
 _RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where blobs go: a repository, and the scopes that its tokens are asked for with."""
-
-    registries: Registries
-    registry: Registry
-    repository: str
-    scopes: Scopes
 
 
 class _ChunksRefused(Exception):  # noqa: N818 - says what happened

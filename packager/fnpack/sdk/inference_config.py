@@ -6,7 +6,6 @@ import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from fnpack.app.entry_script import EntryScriptError, check_entry_script
@@ -165,8 +164,8 @@ def build_settings(
     known = environment.base_image_registry
     if known is not None and login is not None and login.username is not None:
         known = RegistryLogin(known.address, login.username, login.password)
-    environment = replace(environment, base_image_registry=known)
-    return replace(settings, app=replace(settings.app, environment=environment))
+    environment = environment._replace(base_image_registry=known)
+    return settings._replace(app=settings.app._replace(environment=environment))
 
 
 def _used(values: Mapping[str, Setting]) -> dict[str, Setting]:

@@ -18,7 +18,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from fnpack.app.entry_script import check_entry_script
@@ -227,8 +227,8 @@ class Service:
         }
         settings = build_settings(file, sources, flags)
         check_entry_script(settings.app.entry_script)
-        bare = replace(settings.app.environment, requirements=(), user_managed=True)
-        build_app(replace(settings, app=replace(settings.app, environment=bare)), self._folder / "app")
+        bare = settings.app.environment._replace(requirements=(), user_managed=True)
+        build_app(settings._replace(app=settings.app._replace(environment=bare)), self._folder / "app")
         paths = [
             str(Path(model).absolute()) for model in models if isinstance(model, str) and Path(model).exists()
         ]

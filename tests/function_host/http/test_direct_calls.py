@@ -11,7 +11,9 @@ import pytest
 
 from fnpack_host.app.function_app import FunctionApp
 from fnpack_host.host import Host, HostOptions
+from fnpack_host.invoker import Invoker
 from fnpack_host.settings import Settings
+from fnpack_host.worker.protocol import Frame, Kind
 
 SCRIPT = """
 import json, os, time
@@ -134,7 +136,7 @@ def test_client_that_leaves_disturbs_nobody(scored):
     assert "Exception in" not in scored.log
 
 
-async def test_only_what_needs_no_waiting_is_taken(app_of):
+async def test_only_what_needs_no_waiting_is_taken(app_of, monkeypatch):
     """In this process, to see which requests are taken."""
     root = app_of({"f/function.json": BINDINGS, "f/__init__.py": FUNCTION})
     settings = Settings({"FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": "10"})
@@ -157,6 +159,10 @@ async def test_only_what_needs_no_waiting_is_taken(app_of):
         assert (await asyncio.wait_for(answers.get(), 10)).status == 200
         assert not take(b"/api/f", b"x" * 11)
         assert not take(b"/api/g")
+        broken = Frame(Kind.RESULT, 1, {"status": 200}, b"")  # no worker of ours says that
+        monkeypatch.setattr(Invoker, "start", lambda self, function, call, done: done(broken))
+        assert take(b"/api/f")
+        assert answers.get_nowait().status == 500
         host._http.front.ready = False
         assert not take(b"/api/f")
     finally:

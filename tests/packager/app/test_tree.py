@@ -80,6 +80,8 @@ PATHS = st.lists(st.text("ab.", min_size=1, max_size=2), min_size=1, max_size=3)
 @example(["a/**"], ["a", "b"])
 @example(["/b"], ["a", "b"])
 @example(["*", "!a"], ["a"])
+@example(["[z-a]"], ["z"])
+@example(["[!z-a]", "[a-]", r"[\]-b-a]"], ["b"])
 def test_ignore_rules_agree_with_git(
     tmp_path_factory: pytest.TempPathFactory, patterns: list[str], parts: list[str]
 ) -> None:

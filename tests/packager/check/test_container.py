@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -81,7 +80,7 @@ def checked(tmp_path: Path) -> Callable[..., tuple[ContainerCheck, StubApi]]:
         (tmp_path / "sample.txt").write_text("hello")
         spec = AppSpec(tmp_path / "score.py", None, (), (HttpTrigger(),), Environment())
         write_app(spec, tmp_path / "app", lock_text="")
-        settings = replace(BuildSettings(spec), sample=tmp_path / "sample.txt", check_timeout_s=9.5)
+        settings = BuildSettings(spec)._replace(sample=tmp_path / "sample.txt", check_timeout_s=9.5)
         api = StubApi(tmp_path / "app", **options)
         events: list[ProgressEvent] = []
         check = ContainerCheck(api, settings, events.append, "python3", "3.11")  # type: ignore[arg-type]

@@ -10,7 +10,8 @@ import pytest
 from plain_base import OTHER_ARCHITECTURE, OWN_ARCHITECTURE
 
 from fnpack.app.directory import write_app
-from fnpack.check.native import Cancelled, Child, child_environment, is_this_machine
+from fnpack.check.native import Cancelled, Child, child_environment
+from fnpack.check.plan import is_this_machine
 from fnpack.spec import AppSpec, Environment, HttpTrigger
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="checks run natively on Linux alone")

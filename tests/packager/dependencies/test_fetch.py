@@ -11,7 +11,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -373,7 +372,7 @@ def test_several_processes_share_one_cache(index: Index, tmp_path: Path) -> None
         "from fnpack.dependencies.selection import Selected; "
         "one = Selected(**json.loads(sys.argv[1])); print(fetch([one], PackageIndex())[one])"
     )
-    command = [sys.executable, "-c", code, json.dumps(asdict(one))]
+    command = [sys.executable, "-c", code, json.dumps(one._asdict())]
     with ThreadPoolExecutor(3) as pool:
         runs = list(
             pool.map(lambda _: subprocess.run(command, check=False, capture_output=True, text=True), range(3))

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from tests.packager.devbus.raw_client import QUEUE, Client
 
+from fnpack.devbus.entities.settings import QueueSettings
 from fnpack.devbus.thread import DevBusThread
 
 if TYPE_CHECKING:
@@ -114,3 +116,17 @@ def open_client() -> Callable[[str], ServiceBusClient]:
 @pytest.fixture(scope="session")
 def now() -> Callable[[], datetime]:
     return lambda: datetime.now(timezone.utc)
+
+
+@pytest.fixture(scope="module")
+def queue(bus: DevBusThread) -> None:
+    """The queue that raw clients attach to."""
+    bus.ensure_queue(QUEUE, QueueSettings(lock_ms=600_000))
+
+
+@pytest.fixture
+def connected(bus: DevBusThread) -> Iterator[Client]:
+    """A raw client."""
+    client = Client(bus.port)
+    yield client
+    client.socket.close()

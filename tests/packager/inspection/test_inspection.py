@@ -22,8 +22,9 @@ from fnpack.oci.content import BytesContent
 from fnpack.oci.errors import BaseSourceError
 from fnpack.oci.image import Image, ImageSettings, build, index_of
 from fnpack.oci.outputs import write_archive, write_layout, write_layout_archive
-from fnpack.registry import Reference, Registries, RegistrySettings, attach, push_image, push_index
+from fnpack.registry import Reference, Registries, RegistrySettings, push_image, push_index
 from fnpack.registry.errors import ImageNotFound, PlatformMissing, RegistryUnauthorised, TlsFailed
+from fnpack.registry.referrers import attach
 from image_parts import image, layer, python_base, reference
 from services import Registry
 

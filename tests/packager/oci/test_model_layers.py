@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.packager.oci.conftest import entries
 
-from fnpack.oci import file_digests, tree_layers
+from fnpack.oci import file_digests, file_tar, packed_file, tree_layers
 from fnpack.oci import model_layers as module
+from fnpack.oci.content import LAYER_GZIP
 from fnpack.oci.errors import UnsafeContent
 from fnpack.oci.file_digests import chunks
 from fnpack.oci.model_layers import model_layers
@@ -60,7 +65,7 @@ def test_reading_may_begin_anywhere(cache, large, offset) -> None:
 
 def test_unchanged_model_is_not_read(cache, large, monkeypatch) -> None:
     (first,) = model_layers({PLACE: large}, "m", cache).layers
-    monkeypatch.setattr(module, "chunks", lambda *_: pytest.fail("the model is read"))
+    monkeypatch.setattr(file_tar, "chunks", lambda *_: pytest.fail("the model is read"))
     (second,) = model_layers({PLACE: large}, "m", cache).layers
     assert first.descriptor == second.descriptor
 
@@ -136,6 +141,90 @@ def test_model_that_changes_during_the_build_is_refused(cache, large) -> None:
     large.write_bytes(b"other")
     with pytest.raises(UnsafeContent, match="changed while"):
         layer.content.open()
+
+
+@pytest.fixture
+def text(tmp_path: Path, small_limit) -> Path:
+    file = tmp_path / "model.txt"
+    file.write_text("".join(f"threshold={number / 7}\n" for number in range(200_000)))
+    old = time.time() - 60
+    os.utime(file, (old, old))
+    return file
+
+
+def test_file_that_compresses_well_is_a_gzip_of_the_same_tar(cache, text) -> None:
+    (layer,) = model_layers({PLACE: text}, "m", cache).layers
+    assert layer.descriptor.media_type == LAYER_GZIP
+    assert layer.descriptor.size_bytes < text.stat().st_size / 2
+    assert entries(layer)[PLACE] == ("file", 0o644, text.read_bytes())
+    with layer.content.open() as stream:
+        tar = gzip.decompress(stream.read())
+    assert layer.diff_id == f"sha256:{hashlib.sha256(tar).hexdigest()}"
+    plain, _ = file_tar.described([file_tar.TarFile.of(PLACE, text)], 0)
+    assert layer.diff_id == plain.diff_id
+
+
+def test_packed_file_is_neither_read_nor_compressed_again(cache, text, monkeypatch) -> None:
+    (first,) = model_layers({PLACE: text}, "m", cache).layers
+    for place in (file_tar, packed_file):
+        monkeypatch.setattr(place, "chunks", lambda *_: pytest.fail("the model is read"))
+    (second,) = model_layers({PLACE: text}, "m", cache).layers
+    assert first == second
+
+
+def test_packed_file_that_an_earlier_image_has_is_not_compressed_until_it_is_wanted(
+    tmp_path, cache, text, monkeypatch
+) -> None:
+    made = model_layers({PLACE: text}, "m", cache)
+    elsewhere = type(cache)(tmp_path / "elsewhere")
+    with monkeypatch.context() as patched:
+        patched.setattr(packed_file, "chunks", lambda *_: pytest.fail("the model is compressed"))
+        (known,) = model_layers({PLACE: text}, "m", elsewhere, remote=made.known).layers
+    assert known.descriptor == made.layers[0].descriptor
+    assert entries(known)[PLACE][2] == text.read_bytes()
+
+
+def test_packed_file_that_changed_since_it_was_described_is_refused(cache, text, monkeypatch) -> None:
+    other = text.read_bytes().replace(b"1", b"2")
+    monkeypatch.setattr(packed_file, "chunks", lambda *_: iter([other]))
+    with pytest.raises(UnsafeContent, match="changed while"):
+        model_layers({PLACE: text}, "m", cache)
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "LARGE_BYTES", 10_000)
+    (layer,) = model_layers({PLACE: text}, "m", cache).layers
+    assert entries(layer)[PLACE][2] == text.read_bytes()
+
+
+@given(st.lists(st.one_of(st.binary(max_size=300), st.just(b"model" * 20_000)), max_size=8))
+def test_blocks_make_one_deflate_stream(pieces) -> None:
+    packed = list(packed_file._deflated(pieces))
+    assert [plain for plain, _ in packed if plain] == [piece for piece in pieces if piece]
+    inflater = zlib.decompressobj(-15)
+    assert inflater.decompress(b"".join(raw for _, raw in packed)) == b"".join(pieces)
+    assert inflater.eof
+    assert not inflater.unused_data
+
+
+def test_many_large_files_share_layers(cache, tmp_path, small_limit) -> None:
+    files = {}
+    for number in range(7):
+        file = tmp_path / f"shard-{number}"
+        file.write_bytes(os.urandom(20_000 + number))
+        files[f"home/m/{number}/shard"] = file
+    found = model_layers(files, "m", cache, most=3)
+    assert [len([path for path in entries(layer) if path in files]) for layer in found.layers] == [2, 2, 3]
+    assert found.layers[0].title == "m shard and 1 more"
+    whole = {
+        path: entry[2] for layer in found.layers for path, entry in entries(layer).items() if path in files
+    }
+    assert whole == {path: file.read_bytes() for path, file in files.items()}
+    for layer in found.layers:
+        with layer.content.open() as stream:
+            tar = stream.read()
+        assert layer.diff_id == f"sha256:{hashlib.sha256(tar).hexdigest()}"
+        for start in (1, 20_001, 23_000, len(tar) - 1024):
+            with layer.content.open(start) as stream:
+                assert stream.read() == tar[start:]
 
 
 def test_fifo_among_the_files_is_refused(cache, tmp_path) -> None:

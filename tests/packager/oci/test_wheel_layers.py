@@ -22,8 +22,9 @@ from fnpack.dependencies.provide import resolve, wheels
 from fnpack.dependencies.target import Target
 from fnpack.oci import wheel_layers
 from fnpack.oci.errors import ContentClash, UnsafeContent
+from fnpack.oci.installed import overwritten
 from fnpack.oci.recipes import layer_of
-from fnpack.oci.wheel_layers import WheelRecipe, overwritten, wheel_recipes
+from fnpack.oci.wheel_layers import WheelRecipe, wheel_recipes
 
 SITE = "home/site/wwwroot/.python_packages/lib/site-packages"
 # With commands, scripts, data and compiled parts among them.

@@ -8,7 +8,6 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -20,15 +19,14 @@ from fnpack.registry import (
     Registries,
     RegistryBase,
     RegistrySettings,
-    attach,
     get_manifest,
     head_manifest,
     list_tags,
     push_image,
     push_index,
-    referrers,
 )
 from fnpack.registry.errors import ImageNotFound, PlatformMissing, RegistryError
+from fnpack.registry.referrers import attach, referrers
 from image_parts import image, layer, reference
 from services import Registry
 
@@ -134,7 +132,7 @@ def test_base_layers_of_another_registry_are_streamed_over(
     with Registries(settings(chunk_threshold_bytes=1_000_000, chunk_bytes=700_000, cache=None)) as client:
         push_image(base_at, **standing.parts, registries=client)
         base = RegistryBase(base_at, client, "linux/amd64")
-        layers = [replace(one, content=base.remote(one.descriptor)) for one in standing.layers]
+        layers = [one._replace(content=base.remote(one.descriptor)) for one in standing.layers]
         result = push_image(target, **image(*layers, layer(b"app")).parts, registries=client, base=base)
         assert (result.pushed, result.mounted) == (4, 0)
         found = RegistryBase(target, client)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fnpack_triggers.base import Binding, InputBinding, Listener, OutputBinding
 from fnpack_triggers.blob.input import BlobInput
 from fnpack_triggers.blob.listener import BlobTrigger
@@ -75,4 +73,4 @@ def _reports_to(trigger: StorageConnection, site: TriggerSite) -> StorageConnect
 def _resolved(binding: Binding, site: TriggerSite) -> Binding:
     """The binding with `%SETTING%` in its path replaced."""
     path = resolve_settings(binding.text("path"), site.settings)
-    return replace(binding, properties={**binding.properties, "path": path})
+    return binding._replace(properties={**binding.properties, "path": path})

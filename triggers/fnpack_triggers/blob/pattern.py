@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fnpack_triggers.base import Json
 from fnpack_triggers.errors import PatternError
@@ -17,8 +17,7 @@ _CONTAINER = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]|\$root|\$web")
 _CONTAINER_RULE = "a container name has 3 to 63 lower-case letters, digits and single dashes"
 
 
-@dataclass(frozen=True, slots=True)
-class BlobPattern:
+class BlobPattern(NamedTuple):
     """A trigger path: a container and a pattern of blob names.
 
     Each `{x}` takes the longest text that lets the rest match; it may be empty and may hold `/`.
@@ -66,8 +65,7 @@ class BlobPattern:
         return self.literals == ("",)
 
 
-@dataclass(frozen=True, slots=True)
-class OutputPath:
+class OutputPath(NamedTuple):
     """Where an output goes; any part may hold expressions."""
 
     template: Template

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 from fnpack_triggers.base import Binding, Listener, OutputBinding
 from fnpack_triggers.connections import StorageConnection
@@ -37,7 +36,7 @@ def create_listener(binding: Binding, site: TriggerSite) -> Listener:
 def create_output(binding: Binding, trigger: Binding, site: TriggerSite) -> OutputBinding:
     """The writer of a queue output."""
     name = resolve_settings(binding.text("queueName"), site.settings)
-    binding = replace(binding, properties={**binding.properties, "queuename": name})
+    binding = binding._replace(properties={**binding.properties, "queuename": name})
     connection = StorageConnection.find(site.settings, binding.text("connection")).with_queues()
     return QueueOutput(binding, connection, is_base64=_is_base64(site))
 

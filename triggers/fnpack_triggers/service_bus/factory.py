@@ -153,7 +153,7 @@ def _resolved(binding: Binding, site: TriggerSite) -> Binding:
         for name in _NAMES
         if binding.text(name)
     }
-    return replace(binding, properties={**binding.properties, **names})
+    return binding._replace(properties={**binding.properties, **names})
 
 
 def _is_set(binding: Binding, key: str, *, default: bool) -> bool:

@@ -36,7 +36,7 @@ class CondaEnvironment:
             return requirements
         found = [stub_folder(prefix) for prefix in self.prefixes.values()]
         everywhere = set.intersection(*(set(pins) for _, pins in found))
-        return replace(requirements, provided=tuple(sorted(everywhere)), stubs=found[0][0])
+        return requirements._replace(provided=tuple(sorted(everywhere)), stubs=found[0][0])
 
 
 def conda_environment(
@@ -56,7 +56,7 @@ def conda_environment(
     specs = conda.specs
     if not any(package_name(spec) == "python" for spec in specs):
         specs = (f"python={targets[0].python_version}", *specs)
-    lock = lock_conda(replace(conda, specs=specs), targets, project=project, mode=mode)
+    lock = lock_conda(conda._replace(specs=specs), targets, project=project, mode=mode)
     prefixes = {}
     for target in targets:
         step = (
