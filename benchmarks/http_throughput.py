@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from measure import ROOT, Table, fnpack, process
+from measure import Table, fnpack, process
+from peer_environments import PEERS, environment
 
-PEERS = Path(__file__).resolve().parent / "peers"
 CONNECTIONS = (1, 16, 64)
 SECONDS = 4
 SUM_BODY = '{"data":[1,2,3,4,5,6,7,8,9,10]}'
@@ -24,12 +24,6 @@ DOT_BODY = '{"data":[[1,2,3,4,5,6,7,8,9,10]]}'
 QUIET = {
     "AzureFunctionsJobHost__logging__logLevel__default": "Warning"
 }  # peers write none either, but azmlinfsrv
-PINS = {
-    "azureml-inference-server-http": "1.5.1",
-    "functions-framework": "3.10.2",
-    "bentoml": "1.4.39",
-    "litserve": "0.2.19",
-}
 
 
 @dataclass(frozen=True)
@@ -160,7 +154,7 @@ def azmlinfsrv(script: str) -> Server:
 
 def peers() -> list[Server]:
     """The peers, each in a virtual environment of its own below .tools/peers."""
-    framework, bento, lit = (environment(name) for name in list(PINS)[1:])
+    framework, bento, lit = (environment(name) for name in ("functions-framework", "bentoml", "litserve"))
     bento_path = f"{bento}:{os.environ['PATH']}"
     return [
         azmlinfsrv(str(PEERS / "score_sum.py")),
@@ -171,20 +165,6 @@ def peers() -> list[Server]:
                "/score", {"BENTOML_DO_NOT_TRACK": "True", "PYTHONPATH": str(PEERS), "PATH": bento_path}),
         Server("LitServe", [f"{lit}/python", str(PEERS / "litserve_sum.py"), "{port}"], "/score", {}),
     ]  # fmt: skip
-
-
-def environment(name: str) -> str:
-    """The `bin` folder of the peer's environment, made the first time."""
-    folder = ROOT / ".tools" / "peers" / f"{name}-{PINS[name]}"
-    if not (folder / "done").exists():
-        subprocess.run([sys.executable, "-m", "uv", "venv", "-q", "--clear", str(folder)], check=True)
-        python = str(folder / "bin" / "python")
-        wanted = [f"{name}=={PINS[name]}", "numpy"]
-        subprocess.run(
-            [sys.executable, "-m", "uv", "pip", "install", "-q", "-p", python, *wanted], check=True
-        )
-        (folder / "done").touch()
-    return str(folder / "bin")
 
 
 def measure(server: Server, script: Path, body: str, work: Path) -> Row:

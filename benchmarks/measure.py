@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import platform
@@ -17,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples" / "diabetes"
+LAUNCH = Path(__file__).resolve().parent / "launch.py"
 MODEL = "sklearn_regression_model.pkl"
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -63,6 +65,14 @@ def seconds(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f})"
 
 
+def size(count_bytes: float) -> str:
+    """Bytes as a person reads them."""
+    for unit, least in (("MB", 1e6), ("kB", 1e3)):
+        if count_bytes >= least:
+            return f"{count_bytes / least:.1f} {unit}"
+    return f"{count_bytes:.0f} B"
+
+
 def timed(work: Callable[[], object], runs: int) -> list[float]:
     """How long each of `runs` runs took, after one that does not count."""
     times = []
@@ -71,6 +81,39 @@ def timed(work: Callable[[], object], runs: int) -> list[float]:
         work()
         times.append(time.perf_counter() - since)
     return times[1:]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A command's run as a whole process: its seconds, and the peak memory of its largest process."""
+
+    seconds: float
+    peak_bytes: int
+
+    def __add__(self, other: Sample) -> Sample:
+        """One after the other."""
+        return Sample(self.seconds + other.seconds, max(self.peak_bytes, other.peak_bytes))
+
+
+def sample(
+    command: Sequence[str], cwd: Path | None = None, environment: dict[str, str] | None = None
+) -> Sample:
+    """Run a command that has to succeed; Python keeps its byte code, as it does for what is installed."""
+    launched = [sys.executable, "-I", "-S", str(LAUNCH), *command]
+    variables = {**os.environ, **(environment or {})}
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
+    done = subprocess.run(
+        launched,
+        cwd=cwd,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = json.loads(done.stdout) if done.stdout else {"code": done.returncode}
+    if told["code"]:
+        raise SystemExit(f"{' '.join(command)} ended with {told['code']}:\n{done.stderr[-4000:]}")
+    return Sample(told["seconds"], told["peak_bytes"])
 
 
 def fnpack(*arguments: str, cwd: Path) -> str:
