@@ -85,21 +85,24 @@ def make(client: DockerClient) -> None:
         )
 
 
-def make_layout(folder: Path) -> str:
-    """The same in an OCI layout, for a build without an Engine; returns it as `--base-image` takes it."""
+def make_layout(folder: Path, architecture: str | None = None) -> str:
+    """The same in an OCI layout, for a build without an Engine; returns it as `--base-image` takes it.
+
+    `architecture` is Debian's name of another one than this machine's (`arm64`).
+    """
     from fnpack.oci.content import LAYER, Descriptor, FileContent, Layer
     from fnpack.oci.image import ImageSettings, build
     from fnpack.oci.outputs import write_layout
 
     if not can_make():
         raise UnavailableError("no base image: making one needs root and mmdebstrap")
-    archive = make_archive(folder)
+    archive = make_archive(folder, architecture)
     with archive.open("rb") as file:
         digest = f"sha256:{file_digest(file)}"
     layer = Layer(FileContent(Descriptor(LAYER, digest, archive.stat().st_size), archive), digest, "Debian")
     facts = {
         "os": "linux",
-        "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
+        "architecture": architecture or ARCHITECTURES.get(platform.machine(), platform.machine()),
         "config": {"Cmd": ["python3"]},
         "rootfs": {"type": "layers", "diff_ids": [digest]},
     }
@@ -114,13 +117,17 @@ def can_make() -> bool:
     return shutil.which("mmdebstrap") is not None and os.geteuid() == 0
 
 
-def make_archive(folder: Path) -> Path:
-    """A minimal Debian with python3 as a tar in `folder`."""
+def make_archive(folder: Path, architecture: str | None = None) -> Path:
+    """A minimal Debian with python3 as a tar in `folder`.
+
+    One for another architecture is unpacked and not configured: that would run its programs.
+    """
     print(f"making a base image of Debian {SUITE} (about half a minute)", file=sys.stderr, flush=True)
     archive = folder / "root.tar"
+    how = ["--variant=extract", f"--architectures={architecture}"] if architecture else ["--variant=minbase"]
     command = [
         "mmdebstrap",
-        "--variant=minbase",
+        *how,
         "--include=python3,ca-certificates",
         "--quiet",
         SUITE,

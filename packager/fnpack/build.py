@@ -18,6 +18,7 @@ from fnpack.app.staging import copy_file, link_or_copy_file
 from fnpack.check import OFF, Outcome
 from fnpack.config.build import PYTHON_VERSIONS, BuildSettings
 from fnpack.progress import Progress, ProgressEvent, Status, ignore, in_phase
+from fnpack.usable_cache import using_cache
 from fnpack_triggers.errors import FnpackError
 
 if TYPE_CHECKING:
@@ -51,8 +52,9 @@ class Built(NamedTuple):
 def build_app(settings: BuildSettings, target: Path, progress: Progress = ignore) -> FunctionApp:
     """Write the function-app directory alone, for `fnpack run` or for an image made by other means."""
     check_entry_script(settings.app.entry_script)
-    found = _dependencies(settings, wanted_python(settings), default_platform(settings), progress)
-    return write_app(settings.app, target, lock_text=found.requirements_txt if found else "")
+    with using_cache(progress):
+        found = _dependencies(settings, wanted_python(settings), default_platform(settings), progress)
+        return write_app(settings.app, target, lock_text=found.requirements_txt if found else "")
 
 
 def build_context(settings: BuildSettings, target: Path, progress: Progress = ignore) -> FunctionApp:
@@ -62,9 +64,10 @@ def build_context(settings: BuildSettings, target: Path, progress: Progress = ig
     check_entry_script(settings.app.entry_script)
     python_version = wanted_python(settings)
     base_image = settings.base_image or default_base_image(_host(settings), python_version)
-    return _write_context(
-        settings, target, base_image, python_version, default_platform(settings), progress, copy_file
-    )
+    with using_cache(progress):
+        return _write_context(
+            settings, target, base_image, python_version, default_platform(settings), progress, copy_file
+        )
 
 
 def build_image(settings: BuildSettings, progress: Progress = ignore, *, network: str | None = None) -> Built:
@@ -80,7 +83,7 @@ def build_image(settings: BuildSettings, progress: Progress = ignore, *, network
 
     check_entry_script(settings.app.entry_script)
     logins = logins_of(settings)
-    with Engine.connect() as engine, workplace() as folder:
+    with using_cache(progress), Engine.connect() as engine, workplace() as folder:
         reference = settings.base_image or default_base_image(_host(settings), wanted_python(settings))
         with in_phase(progress, "base") as told:
             base = step(

@@ -1,4 +1,4 @@
-"""Where fnpack keeps what it can make again."""
+"""Where fnpack keeps what it can make again. What is in there may be deleted at any time, by anyone."""
 
 from __future__ import annotations
 
@@ -7,10 +7,21 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+_STAND_INS: dict[Path, Path] = {}  # of this process, by the folder that cannot be written
+
 
 def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """FNPACK_CACHE, else `fnpack` in the user's cache folder."""
-    env = os.environ if environ is None else environ
+    """FNPACK_CACHE, else `fnpack` in the user's cache folder; or what stands in for it (`stand_in_for`)."""
+    named = _named(os.environ if environ is None else environ)
+    return _STAND_INS.get(named, named)
+
+
+def stand_in_for(folder: Path, other: Path) -> None:
+    """From now on this process uses `other` where `folder` is its cache."""
+    _STAND_INS[folder] = other
+
+
+def _named(env: Mapping[str, str]) -> Path:
     if env.get("FNPACK_CACHE"):
         return Path(env["FNPACK_CACHE"])
     if sys.platform == "win32" and env.get("LOCALAPPDATA"):

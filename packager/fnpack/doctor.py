@@ -7,6 +7,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -154,8 +155,25 @@ def _ports() -> list[Check]:
     ]
 
 
+def _cache() -> list[Check]:
+    """How large the cache is; what was not there when it was looked at counts as nothing."""
+    from fnpack.cache_folder import cache_folder
+
+    folder, sizes = cache_folder(), {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                status = Path(place, name).lstat()
+                sizes[status.st_dev, status.st_ino] = status.st_size  # packages are linked more than once
+    return [
+        Check(
+            "cache", "ok", f"{sum(sizes.values()) / 1e9:.1f} GB in {folder}; it may be deleted between builds"
+        )
+    ]
+
+
 def _disk() -> list[Check]:
-    from fnpack.dev.azurite_install import cache_folder
+    from fnpack.cache_folder import cache_folder
 
     checks = []
     for name, folder in (("here", Path.cwd()), ("cache", cache_folder())):
@@ -180,4 +198,13 @@ def _is_there(module: str) -> bool:
         return False
 
 
-_LOOKS: tuple[Callable[[], list[Check]], ...] = (_python, _packages, _uv, _engine, _azurite, _ports, _disk)
+_LOOKS: tuple[Callable[[], list[Check]], ...] = (
+    _python,
+    _packages,
+    _uv,
+    _engine,
+    _azurite,
+    _ports,
+    _cache,
+    _disk,
+)

@@ -122,6 +122,23 @@ def test_app_that_would_not_score_is_told_and_leaves_nothing(fnpack, build, body
     assert build(*(one for one in options if "sample" not in one), "--no-check").code == ExitCode.OK
 
 
+@pytest.mark.parametrize("output", [["--output", "oci-layout:out"], ["--output", "docker-archive:out.tar"]])
+def test_failed_check_leaves_no_sbom_and_one_that_passes_does(fnpack, build, output) -> None:
+    broken = "def init():\n    raise ValueError('broken')\ndef run(d): pass\n"
+    (fnpack.folder / "score.py").write_text(broken)
+    options = [*output, "--sbom", "new/sbom.json"]
+    before = fnpack.snapshot()
+    failed(build(*options, code=ExitCode.FAILED))
+    assert fnpack.snapshot() == before
+    build(*options, script="def init(): pass\ndef run(d): return d\n")
+    good = (fnpack.folder / "new" / "sbom.json").read_bytes()
+    assert json.loads(good)["bomFormat"] == "CycloneDX"
+    (fnpack.folder / "requirements.txt").write_text("iniconfig==2.3.0\n")
+    failed(build(*options, script=broken, code=ExitCode.FAILED))
+    assert (fnpack.folder / "new" / "sbom.json").read_bytes() == good
+    assert [path.name for path in (fnpack.folder / "new").iterdir()] == ["sbom.json"]
+
+
 def test_package_that_does_not_import_fails_the_build(fnpack, build, tmp_path) -> None:
     make_wheel(tmp_path / "links", "half-made", "1.0", text="import half_made.core\n")
     (fnpack.folder / "requirements.txt").write_text("half-made==1.0\n")
@@ -299,11 +316,13 @@ def test_another_python_of_this_machine_runs_the_check(build, tmp_path, python) 
     assert expected in ended.stderr
 
 
-def test_failed_check_pushes_no_manifest_and_one_that_passes_does(build, registry) -> None:
+def test_failed_check_pushes_no_manifest_and_one_that_passes_does(fnpack, build, registry) -> None:
     tag = f"{registry}/check:{uuid.uuid4().hex[:8]}"
     broken = "def init():\n    raise ValueError('broken')\ndef run(d): pass\n"
-    failed(build("--tag", tag, "--push", script=broken, code=ExitCode.FAILED))
+    sbom = fnpack.folder / "sbom.json"
+    failed(build("--tag", tag, "--push", "--sbom", "sbom.json", script=broken, code=ExitCode.FAILED))
     assert not tags_of(tag)
+    assert not sbom.exists()
     build("--tag", tag, "--push", script="def init(): pass\ndef run(d): return d\n")
     assert tags_of(tag) == [tag.rpartition(":")[2]]
     failed(build("--tag", f"{tag}-next", "--push", script=broken, code=ExitCode.FAILED))

@@ -20,7 +20,7 @@ from services import UnavailableError
 def tiny_system(monkeypatch: pytest.MonkeyPatch) -> None:
     """A system of one file in the place of Debian."""
 
-    def make(folder: Path) -> Path:
+    def make(folder: Path, architecture: str | None) -> Path:
         (folder / "os-release").write_text("ID=tiny\n")
         with tarfile.open(folder / "root.tar", "w") as archive:
             archive.add(folder / "os-release", "etc/os-release")

@@ -44,7 +44,7 @@ def staged(target: Path, *, marker: str) -> Iterator[Path]:
         where = error.filename2 or error.filename or target
         raise WriteError(
             f"{target} cannot be written: {error.strerror or error} ({where})",
-            hint="check free space and permissions, or choose another folder",
+            hint="free some space there, check permissions, or choose another folder",
         ) from error
     finally:
         if staging is not None:

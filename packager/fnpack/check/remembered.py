@@ -6,10 +6,10 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from fnpack.atomic_file import replacing
 from fnpack.check.tree import checks_folder
 
 CHILD = Path(__file__).parent / "child.py"
@@ -36,17 +36,14 @@ def recall(key: str) -> Mapping[str, object] | None:
     place = checks_folder() / "passed" / key
     try:
         found = json.loads(place.read_bytes())
-        os.utime(place)
     except (OSError, ValueError):
         return None
+    with contextlib.suppress(OSError):
+        os.utime(place)
     return found if isinstance(found, dict) else None
 
 
 def note(key: str, facts: Mapping[str, object]) -> None:
     """Keep that a check passed; a cache that cannot be written means that it runs again."""
-    folder = checks_folder() / "passed"
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".new-", delete=False) as file:
-            json.dump(dict(facts), file)
-        Path(file.name).replace(folder / key)
+    with contextlib.suppress(OSError), replacing(checks_folder() / "passed" / key, 0o666) as file:
+        file.write(json.dumps(dict(facts)).encode())

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from fnpack.cache_folder import cache_folder
 from fnpack.dependencies.wheels import WheelFile
+from fnpack.full_disk import disk_full, is_full, says_full, told_full_disk
 from fnpack.oci import function_app
 
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", ".python_packages", "local.settings.json")
@@ -41,10 +42,12 @@ def app_tree(
     """The app directory as the image has it; `models` are files here by model and path in the image.
 
     With `is_closed` folders cannot be written to, as the image's user cannot write to them. Gone afterwards.
+    Raises DiskFull.
     """
     with tempfile.TemporaryDirectory(prefix="check-", dir=beside, ignore_cleanup_errors=True) as folder:
         tree = Path(folder, "app")
-        shutil.copytree(app, tree, ignore=_LEFT_OUT)
+        with told_full_disk(beside):
+            shutil.copytree(app, tree, ignore=_LEFT_OUT)
         for files in models.values():
             for path, source in files.items():
                 place = tree / path.removeprefix(f"{function_app.ROOT}/")
@@ -78,7 +81,10 @@ def packages_key(wheels: Sequence[WheelFile], python: str) -> str:
 
 
 def package_tree(wheels: Sequence[WheelFile], python: str) -> Path | None:
-    """A folder with exactly these wheels installed, for `python`; None where there are none. Raises NotUnpacked."""
+    """A folder with exactly these wheels installed, for `python`; None where there are none.
+
+    Raises NotUnpacked, DiskFull.
+    """
     if not wheels:
         return None
     place = checks_folder() / "packages" / packages_key(wheels, python)
@@ -89,6 +95,8 @@ def package_tree(wheels: Sequence[WheelFile], python: str) -> Path | None:
         place.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".new-", dir=place.parent))
     except OSError as error:
+        if is_full(error):
+            raise disk_full(place.parent) from error
         raise NotUnpacked(f"{place.parent} cannot be written: {error.strerror}") from error
     try:
         _unpack(wheels, python, work)
@@ -119,6 +127,8 @@ def _unpack(wheels: Sequence[WheelFile], python: str, target: Path) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotUnpacked(f"uv cannot unpack the packages: {error}") from error
     if done.returncode:
+        if says_full(done.stderr):
+            raise disk_full(target.parent)
         said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
         raise NotUnpacked(f"its packages do not fit this machine: {said[:400]}")
 

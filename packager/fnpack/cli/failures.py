@@ -72,7 +72,12 @@ class PackageMissing(FnpackError):  # noqa: N818 - says what happened
 
 
 def unexpected(error: Exception) -> FnpackError:
-    """An exception that is none of ours: a package that is not installed, else a bug."""
+    """An exception that is none of ours: a full disk, a package that is not installed, else a bug."""
+    if isinstance(error, OSError):
+        from fnpack.full_disk import as_full_disk
+
+        if (full := as_full_disk(error)) is not None:
+            return full
     module = error.name if isinstance(error, ModuleNotFoundError) and error.name else "fnpack"
     return Bug(error) if module.startswith("fnpack") else PackageMissing(module)
 

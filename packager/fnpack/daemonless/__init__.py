@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from fnpack.app.entry_script import check_entry_script
 from fnpack.build import Built, default_platform, default_tag, workplace
 from fnpack.cache_folder import cache_folder
@@ -12,9 +10,10 @@ from fnpack.config.build import BuildSettings
 from fnpack.daemonless.deliver import Destination, deliver, destination_of, registries_for
 from fnpack.daemonless.earlier import earlier_image
 from fnpack.daemonless.parts import assemble, parts_of
-from fnpack.daemonless.sboms import with_sboms
+from fnpack.daemonless.sboms import sbom_files, with_sboms
 from fnpack.oci.layer_cache import LayerCache
 from fnpack.progress import Progress, ignore
+from fnpack.usable_cache import using_cache
 
 __all__ = ["Destination", "build_image", "destination_of"]
 
@@ -26,21 +25,22 @@ def build_image(settings: BuildSettings, destination: Destination, progress: Pro
     LayerCacheError, OutputError, CheckFailed, CheckTooSlow.
     """
     check_entry_script(settings.app.entry_script)
-    cache = LayerCache(cache_folder() / "layers")
     platforms = settings.platforms or (default_platform(settings),)
     tag = settings.tag or default_tag(settings)
     with (
+        using_cache(progress),
         registries_for(settings, tag) as registries,
         workplace() as folder,
         Check(settings, folder, progress) as check,
     ):
+        cache = LayerCache(cache_folder() / "layers")
         remote = earlier_image(destination, tag, registries, cache)
         parts = [parts_of(settings, one, registries, folder, remote, progress) for one in platforms]
         check.start(parts, has_engine=destination.kind == "engine")
         images = [assemble(settings, part, cache, remote, progress) for part in parts]
         images = with_sboms(settings, images, parts, destination)
-        reference = deliver(images, parts, destination, tag, registries, progress, check)
-    _pruned_now_and_then(cache)
+        with sbom_files(settings, images, parts):
+            reference = deliver(images, parts, destination, tag, registries, progress, check)
     first = parts[0]
     return Built(
         reference,
@@ -51,19 +51,3 @@ def build_image(settings: BuildSettings, destination: Destination, progress: Pro
         destination.kind == "registry" or destination.is_pushed,
         check.outcome,
     )
-
-
-def _pruned_now_and_then(cache: LayerCache) -> None:
-    """Once a day, so that a cache does not grow for ever."""
-    mark = cache.folder / "pruned"
-    try:
-        if mark.exists() and time.time() - mark.stat().st_mtime < 24 * 3600:
-            return
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.touch()
-    except OSError:
-        return
-    from fnpack.check.tree import prune
-
-    cache.prune()
-    prune()

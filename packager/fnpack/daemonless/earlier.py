@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fnpack.atomic_file import replacing
 from fnpack.oci.layer_cache import Known, LayerCache
 
 if TYPE_CHECKING:
@@ -40,14 +41,8 @@ class Earlier:
     def note_overwritten(self, key: str, lost: frozenset[tuple[str, str]]) -> None:
         """Keep what was found."""
         self.used[key] = [list(pair) for pair in sorted(lost)]
-        note = self.cache.folder / "clashes" / key
-        try:
-            note.parent.mkdir(parents=True, exist_ok=True)
-            partial = note.with_suffix(f".{os.getpid()}")
-            partial.write_text(json.dumps(self.used[key]))
-            partial.replace(note)
-        except OSError:
-            return
+        with suppress(OSError), replacing(self.cache.folder / "clashes" / key, 0o666) as file:
+            file.write(json.dumps(self.used[key]).encode())
 
     def text(self, known: Mapping[str, Known]) -> str:
         """The label that tells a later build all this."""

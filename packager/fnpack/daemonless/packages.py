@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fnpack.build import step
+from fnpack.cache_pruning import used
 from fnpack.config.build import BuildSettings
 from fnpack.daemonless.earlier import Earlier
 from fnpack.oci import function_app
@@ -115,6 +116,8 @@ def _layers_of(  # noqa: PLR0917 - called twice, with the same names
     def size(wheel: WheelFile) -> int:
         return sizes.get(wheel.name) or (wheel.path.stat().st_size if wheel.path.is_file() else 0)
 
+    for wheel in chosen:  # also where their layers are known, so that all can be made anew without a network
+        used(wheel.path)
     key = hashlib.sha256(" ".join(sorted(one.sha256 for one in chosen)).encode()).hexdigest()
     lost = remote.overwritten(key)
     if lost is None:

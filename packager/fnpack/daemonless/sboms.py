@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,24 +27,34 @@ _ATTACHED = {"registry": True, "oci-layout": False}
 def with_sboms(
     settings: BuildSettings, images: Sequence[Image], parts: Sequence[Parts], destination: Destination
 ) -> list[Image]:
-    """The images with the SBOMs that go with them, and a file for each that is asked for. Raises OutputError."""
+    """The images with the SBOMs that go with them."""
     by_default = _ATTACHED.get(destination.kind)
-    attached = by_default is not None and (
-        by_default if settings.attach_sbom is None else settings.attach_sbom
-    )
-    if not attached and settings.sbom_file is None:
+    if by_default is None or not (by_default if settings.attach_sbom is None else settings.attach_sbom):
         return list(images)
     from fnpack.provenance.sbom import sbom_of
 
-    found = []
-    for image, part in zip(images, parts, strict=True):
-        sbom = sbom_of(contents_of(part))
-        if settings.sbom_file is not None:
-            from fnpack.oci.outputs import write_file
+    return [
+        replace(image, sbom=sbom_of(contents_of(part))) for image, part in zip(images, parts, strict=True)
+    ]
 
-            write_file(_file(settings.sbom_file, image.platform, alone=len(images) == 1), sbom.data)
-        found.append(replace(image, sbom=sbom) if attached else image)
-    return found
+
+@contextmanager
+def sbom_files(settings: BuildSettings, images: Sequence[Image], parts: Sequence[Parts]) -> Iterator[None]:
+    """A file for each SBOM that is asked for. Raises OutputError.
+
+    They are written at once, so that a full disk is told before an image goes anywhere, and get their names when the
+    block has ended well: of an image that fails its check there is no SBOM.
+    """
+    with ExitStack() as files:
+        if settings.sbom_file is not None:
+            from fnpack.oci.whole_files import written_at_end
+            from fnpack.provenance.sbom import sbom_of
+
+            for image, part in zip(images, parts, strict=True):
+                file = _file(settings.sbom_file, image.platform, alone=len(images) == 1)
+                sbom = image.sbom or sbom_of(contents_of(part))
+                files.enter_context(written_at_end(file, sbom.data, "--sbom"))
+        yield
 
 
 def contents_of(parts: Parts) -> ImageContents:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from fnpack.cache_pruning import used
 from fnpack.dependencies.cache import place_of, read_note, write_note
 from fnpack.dependencies.local import tree_digest
 from fnpack.dependencies.selection import Selected
@@ -32,6 +33,7 @@ def recall(kind: str, key: str) -> WheelFile | None:
         wheel = WheelFile(path=place_of(kept["sha256"], kept["filename"]), **kept)
     except (KeyError, TypeError):  # of another version of fnpack
         return None
+    used(wheel.path)
     return wheel if wheel.path.is_file() else None
 
 

@@ -5,7 +5,6 @@ Several builds may use it at once: each writes to a file of its own, and the las
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import BinaryIO
 
 from fnpack.cache_folder import cache_folder
 from fnpack.dependencies.errors import CacheUnusable
+from fnpack.full_disk import is_full
 
 _CHUNK_BYTES = 1 << 20
 
@@ -100,12 +100,12 @@ def sha256_of(path: Path) -> str:
 
 def unusable(path: Path, error: OSError) -> CacheUnusable:
     """The error for a cache that cannot be written."""
-    if error.errno in {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}:
+    if is_full(error):
         return CacheUnusable(
-            f"no space left for packages in the cache: {path.parent}",
-            hint="make room, or name another folder in XDG_CACHE_HOME",
+            f"no space left in the cache: {path.parent}",
+            hint="free some space there, or name another folder with FNPACK_CACHE",
         )
     return CacheUnusable(
         f"the cache cannot be written: {error.filename or path}: {error.strerror or error}",
-        hint="name a folder that can be written in XDG_CACHE_HOME",
+        hint="name a folder that can be written with FNPACK_CACHE",
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fnpack.cache_pruning import used
 from fnpack.dependencies import cache
 from fnpack.dependencies.built import fitting
 from fnpack.dependencies.index import PackageIndex
@@ -79,6 +80,8 @@ def wheels(
 
 def _files(selected: Sequence[Selected], index: PackageIndex, progress: Progress) -> dict[Selected, Path]:
     places = {one: cache.place_of(one.sha256, one.filename) for one in selected if one.sha256}
+    for place in places.values():
+        used(place)
     if all(place.is_file() for place in places.values()):
         return places
     from fnpack.dependencies.fetch import fetch  # HTTP and threads are not imported for a warm cache

@@ -24,6 +24,7 @@ from fnpack.dependencies.errors import (
 from fnpack.dependencies.index import PackageIndex
 from fnpack.dependencies.local import local_path
 from fnpack.dependencies.target import Target
+from fnpack.full_disk import disk_full, says_full
 
 _TIMEOUT_S = 600
 _NO_SOLUTION = "No solution found when resolving"
@@ -35,6 +36,8 @@ _UNREACHABLE = re.compile(
 )
 _UNAUTHORISED = re.compile(r"\b(401|403)\b|lack of valid authentication")
 _NOT_FOUND = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*) was not found in the package registry")
+_NO_CACHE = "Failed to initialize cache"
+_PATH = re.compile(r"`(/[^`]+)`")
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s`'\"]+@")
 _UV_HINT = "install fnpack with its build tools: pip install 'fnpack[build]'"
@@ -73,6 +76,9 @@ def resolve(
     done = _compile(request, index)
     if done.returncode != 0 and (found := _with_login(index, done.stderr)) is not None:
         done = _compile(request, found)
+    if done.returncode != 0 and says_full(done.stderr):
+        named = _PATH.search(done.stderr)
+        raise disk_full(Path(named[1]) if named else None)
     if done.returncode != 0:
         raise _failure(done.stderr, source, target)
     return done.stdout
@@ -112,7 +118,19 @@ def check_requirements(requirements: Sequence[str], source: str) -> None:
 def run_uv(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], text: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run uv with its output captured. Raises ResolverMissing and PackageIndexUnreachable (no end in sight)."""
+    """Run uv with its output captured; without a cache of its own where it cannot have one.
+
+    Raises ResolverMissing and PackageIndexUnreachable (no end in sight).
+    """
+    done = _run_uv(command, folder, environment, text)
+    if done.returncode and _NO_CACHE in done.stderr:
+        return _run_uv([*command, "--no-cache"], folder, environment, text)
+    return done
+
+
+def _run_uv(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], text: str
+) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             [_uv(), *command, "--color=never", "--no-progress"],

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fnpack.cache_folder import cache_folder
+from fnpack.dependencies.cache import unusable
 from fnpack.dependencies.errors import DependencyError
 from fnpack.dependencies.lock import Requirements
 from fnpack.dependencies.provide import Dependencies, resolve
@@ -25,7 +26,10 @@ def host_dependencies(name: str, targets: Sequence[Target], progress: Progress =
     text = _text(name)
     lines = tuple(f"{pin[1]}=={pin[2]}{(pin[3] or '').rstrip()}" for pin in _PIN.finditer(text))
     folder = cache_folder() / "host-locks" / name.removesuffix(".txt") / targets[0].python_version
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unusable(folder, error) from error
     return resolve(
         Requirements(lines, f"fnpack's own {name}"), list(targets), project=folder, progress=progress
     )

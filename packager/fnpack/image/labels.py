@@ -11,7 +11,7 @@ import fnpack
 from fnpack.app.directory import MARKER
 from fnpack.app.functions import Function
 from fnpack.oci import function_app
-from fnpack.oci.tree_layers import HashedFile
+from fnpack.oci.file_digests import HashedFile
 from fnpack.provenance.contents import model_contents, models_label
 
 _CHUNK_BYTES = 1 << 20

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pprint
 import re
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 
+from fnpack.atomic_file import replacing
 from fnpack.cache_folder import cache_folder
+from fnpack.full_disk import told_full_disk
 from fnpack.no_code.found import Found
 from fnpack.templates import template
+from fnpack.usable_cache import usable_cache
 
 NAME = "score.py"
 _WIDTH = 108
@@ -31,17 +33,13 @@ def script_for(found: Found, inner: str) -> str:
 
 def kept(text: str) -> Path:
     """The script as a file in fnpack's cache; the same text is always the same file."""
-    folder = cache_folder() / "no-code" / hashlib.sha256(text.encode()).hexdigest()[:32]
-    path = folder / NAME
-    try:
-        if path.is_file() and path.read_text("utf-8") == text:
+    usable_cache()
+    path = cache_folder() / "no-code" / hashlib.sha256(text.encode()).hexdigest()[:32] / NAME
+    with suppress(OSError):
+        if path.read_text("utf-8") == text:
             return path
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:  # a cache that cannot be written
-        path = Path(tempfile.mkdtemp(prefix="fnpack-")) / NAME
-    draft = path.with_name(f".{os.getpid()}.{NAME}")
-    draft.write_text(text, "utf-8")
-    draft.replace(path)
+    with told_full_disk(path.parent), replacing(path, 0o666) as file:
+        file.write(text.encode())
     return path
 
 

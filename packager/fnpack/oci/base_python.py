@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from fnpack.atomic_file import replacing
 from fnpack.oci.bases import BaseSource
 from fnpack.oci.content import Content
 from fnpack.oci.errors import BaseSourceError
@@ -114,10 +116,5 @@ def _read(note: Path | None) -> BasePython | None:
 
 
 def _write(note: Path, found: BasePython) -> None:
-    try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        partial = note.with_suffix(".new")
-        partial.write_text(json.dumps({"format": _FORMAT, "found": found._asdict()}))
-        partial.replace(note)
-    except OSError:
-        return
+    with suppress(OSError), replacing(note, 0o666) as file:
+        file.write(json.dumps({"format": _FORMAT, "found": found._asdict()}).encode())

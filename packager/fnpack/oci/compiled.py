@@ -6,18 +6,25 @@ against it (PEP 552, `unchecked-hash`), so the same sources give the same bytes 
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
+from fnpack.full_disk import disk_full, told_full_disk
+
 _TIMEOUT_S = 900
 _COMPILE = """
-import json, py_compile, sys
+import errno, json, marshal, py_compile, sys
 for source, compiled, shown in json.load(sys.stdin):
     try:
         mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
         py_compile.compile(source, compiled, shown, doraise=True, invalidation_mode=mode)
+        with open(compiled, "rb") as file:
+            marshal.loads(file.read()[16:])
+    except (EOFError, OSError):
+        sys.exit(errno.ENOSPC)  # some Pythons leave half a file on a full disk, and say nothing
     except Exception:
         pass  # a module for another Python, which nothing imports
 """
@@ -39,7 +46,8 @@ def interpreter(python_version: str) -> str | None:
 def compiled(sources: Mapping[str, bytes], python_version: str, root: str = "/") -> dict[str, bytes]:
     """The compiled form of modules, by path in the image; modules that do not compile are left out.
 
-    `sources` are texts by path below `root`. Empty where no interpreter of that version is here.
+    `sources` are texts by path below `root`. Empty where no interpreter of that version is here. Raises DiskFull: a
+    layer that lacks some of them would be another one.
     """
     import json
     import subprocess
@@ -49,7 +57,8 @@ def compiled(sources: Mapping[str, bytes], python_version: str, root: str = "/")
     if python is None or not sources:
         return {}
     tag = f"cpython-{python_version.replace('.', '')}"
-    with tempfile.TemporaryDirectory(prefix="fnpack-compile-") as folder:
+    temporary = Path(tempfile.gettempdir())
+    with told_full_disk(temporary), tempfile.TemporaryDirectory(prefix="fnpack-compile-") as folder:
         work, names = [], {}
         for number, (path, text) in enumerate(sources.items()):
             source, target = Path(folder, f"{number}.py"), Path(folder, f"{number}.pyc")
@@ -57,13 +66,15 @@ def compiled(sources: Mapping[str, bytes], python_version: str, root: str = "/")
             place = PurePosixPath(path)
             names[target] = (place.parent / "__pycache__" / f"{place.stem}.{tag}.pyc").as_posix()
             work.append((str(source), str(target), f"{root.rstrip('/')}/{path}"))
-        subprocess.run(
+        done = subprocess.run(
             [python, "-I", "-S", "-B", "-W", "ignore", "-c", _COMPILE],
             input=json.dumps(work).encode(),
             capture_output=True,
             check=False,
             timeout=_TIMEOUT_S,
         )
+        if done.returncode == errno.ENOSPC:
+            raise disk_full(temporary)
         return {name: target.read_bytes() for target, name in names.items() if target.is_file()}
 
 
@@ -82,6 +93,9 @@ def _found_by_uv(python_version: str) -> str | None:
             python_version,
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        if done.returncode and "cache" in done.stderr:  # it cannot have one
+            command.append("--no-cache")
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     except (ImportError, OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None

@@ -10,12 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, cast
 
 from fnpack.oci.content import LAYER, Descriptor
-from fnpack.oci.errors import UnsafeContent
+from fnpack.oci.file_digests import Stamp, changed, chunks, stamp_of
 from fnpack.oci.layer_cache import Known
-from fnpack.oci.tree_layers import chunks
 from fnpack.oci.writer import LayerWriter
-
-Stamp = tuple[int, int, int, int]
 
 
 class TarFile(NamedTuple):
@@ -38,10 +35,7 @@ class TarFile(NamedTuple):
     def check(self) -> None:
         """Raise UnsafeContent if the file changed since."""
         if stamp_of(self.file) != self.stamp:
-            raise UnsafeContent(
-                f"{self.file} changed while the image was built",
-                hint="build again when nothing writes the model",
-            )
+            raise changed(self.file)
 
 
 class FileTar(NamedTuple):
@@ -100,12 +94,6 @@ def described(files: Sequence[TarFile], mtime_s: int) -> tuple[Known, tuple[str,
             contents.append(content.hexdigest())
     digest = f"sha256:{tar.hexdigest()}"
     return Known(LAYER, digest, digest, size), tuple(contents)
-
-
-def stamp_of(file: Path) -> Stamp:
-    """Size, time and place of a file: they change when it does."""
-    status = file.stat()
-    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
 
 
 def _from(files: Sequence[TarFile], mtime_s: int, offset: int) -> Iterator[bytes]:

@@ -1,7 +1,6 @@
 """Keeps layers that were made, by what they were made from. Safe under builds at once: nothing is seen half-written.
 
-`layers/<digest>` holds bytes, `recipes/<key>` says which layer a recipe makes. A folder that cannot be written to
-means that layers are made in a temporary folder each time.
+`layers/<digest>` holds bytes, `recipes/<key>` says which layer a recipe makes.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from fnpack.atomic_file import replacing
 from fnpack.oci.content import Descriptor, FileContent, Layer
 from fnpack.oci.errors import LayerCacheError
 
@@ -56,9 +56,10 @@ class LayerCache:
         try:
             if path.stat().st_size != known.size_bytes:
                 return None
-            os.utime(path)  # what was used last is thrown away last
         except OSError:
             return None
+        with contextlib.suppress(OSError):  # another's, or on a disk that is not written to
+            os.utime(path)  # what was used last is thrown away last
         descriptor = Descriptor(known.media_type, known.digest, known.size_bytes)
         return Layer(FileContent(descriptor, path), known.diff_id, title)
 
@@ -90,12 +91,8 @@ class LayerCache:
 
     def remember(self, key: str, known: Known) -> None:
         """Note what the recipe `key` makes, also where the bytes are elsewhere."""
-        folder = self.folder / "recipes"
-        text = json.dumps(known._asdict())
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".new-", delete=False) as file:
-            file.write(text)
-        Path(file.name).replace(folder / key)
+        with replacing(self.folder / "recipes" / key, 0o666) as file:
+            file.write(json.dumps(known._asdict()).encode())
 
     def prune(self, keep_bytes: int = KEEP_BYTES) -> int:
         """Remove the layers that were used longest ago until at most `keep_bytes` are left; returns how many."""

@@ -6,11 +6,13 @@ import http.client
 import json
 import os
 import socket
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from fnpack.atomic_file import replacing
+from fnpack.cache_pruning import used
+from fnpack.full_disk import told_full_disk
 from fnpack.progress import Progress, ProgressEvent
 
 _SOCKET = "/var/run/docker.sock"
@@ -25,7 +27,7 @@ def engine_archive(
     """The image as a `docker save` archive in `folder`, or None where no Engine answers or has it.
 
     Only a name without a registry is looked for, unless `any_name`: a registry's own word counts for its images. The
-    Engine is asked over its socket, without the SDK, since this is a part of every build.
+    Engine is asked over its socket, without the SDK, since this is a part of every build. Raises DiskFull.
     """
     first, slash, _ = reference.partition("/")
     if not any_name and slash and ("." in first or ":" in first or first == "localhost"):
@@ -34,6 +36,7 @@ def engine_archive(
     if image is None:
         return None
     target = folder / f"{image.removeprefix('sha256:')}.tar"
+    used(target)
     if not target.is_file():
         name = f"save {reference} from the Docker Engine"
         progress(ProgressEvent(name, "started"))
@@ -60,8 +63,7 @@ def _inspect(reference: str) -> str | None:
 
 
 def _save(image: str, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".new-", delete=False) as file:
+    with told_full_disk(target.parent), replacing(target, 0o666) as file:
         connection = _connection(_SAVE_TIMEOUT_S)
         try:
             connection.request("GET", f"/images/{image}/get")
@@ -70,7 +72,6 @@ def _save(image: str, target: Path) -> None:
                 file.write(block)
         finally:
             connection.close()
-    Path(file.name).replace(target)
 
 
 def _get(path: str) -> tuple[int, bytes]:

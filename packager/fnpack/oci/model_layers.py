@@ -11,20 +11,19 @@ import contextlib
 import hashlib
 import itertools
 import json
-import os
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from fnpack.atomic_file import replacing
 from fnpack.oci.content import Descriptor, Layer
+from fnpack.oci.file_digests import HashedFile, is_young
 from fnpack.oci.file_tar import FileTar, TarFile, described
 from fnpack.oci.layer_cache import Known, LayerCache
 from fnpack.oci.recipes import FORMAT, layer_of
-from fnpack.oci.tree_layers import FilesRecipe, HashedFile
+from fnpack.oci.tree_layers import FilesRecipe
 
 LARGE_BYTES = 16 * 1024 * 1024
-_YOUNG_S = 2.0  # a file that was written just now may change again within its time stamp's grain
 
 
 class ModelLayers(NamedTuple):
@@ -68,7 +67,7 @@ def model_layers(
     hashed: list[HashedFile] = []
     known: dict[str, Known] = {}
     if small:
-        recipe = FilesRecipe(small, title)
+        recipe = FilesRecipe(small, title, note=_note_of_small(small, cache))
         layers.append(layer_of(recipe, cache, mtime_s=mtime_s))
         hashed += recipe.hashed
     for group in _groups(large, most):
@@ -118,15 +117,20 @@ def _noted(group: Sequence[TarFile], cache: LayerCache, mtime_s: int) -> _Noted:
     if found is None:
         from fnpack.oci.packed_file import compresses
 
-        is_young = any(time.time_ns() - one.stamp[1] < _YOUNG_S * 1e9 for one in group)
+        were_young = any(is_young(one.stamp) for one in group)
         found = _Noted(*described(group, mtime_s), packs=len(group) == 1 and compresses(group[0]))
-        if not is_young:
+        if not were_young:
             _keep(note, stamps, found)
     return found
 
 
 def _note(group: Sequence[TarFile], cache: LayerCache, mtime_s: int) -> Path:
     facts = [FORMAT, [[one.path, str(one.file.resolve())] for one in group], mtime_s]
+    return cache.folder / "models" / hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _note_of_small(files: Mapping[str, Path], cache: LayerCache) -> Path:
+    facts = [FORMAT, sorted((path, str(file.resolve())) for path, file in files.items())]
     return cache.folder / "models" / hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -142,8 +146,5 @@ def _read(note: Path, stamps: Sequence[Sequence[int]]) -> _Noted | None:
 
 def _keep(note: Path, stamps: Sequence[Sequence[int]], found: _Noted) -> None:
     facts = {"stamps": stamps, "known": found.known._asdict(), "sha256": found.sha256, "packs": found.packs}
-    with contextlib.suppress(OSError):  # it is read again next time
-        note.parent.mkdir(parents=True, exist_ok=True)
-        partial = note.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(facts))
-        partial.replace(note)
+    with contextlib.suppress(OSError), replacing(note, 0o666) as file:  # it is read again next time
+        file.write(json.dumps(facts).encode())

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from fnpack.oci.artifacts import CYCLONEDX, EMPTY_CONFIG, SBOM_ANNOTATIONS, artifact_manifest
 from fnpack.oci.content import INDEX, BytesContent, Content
 from fnpack.oci.errors import OutputError
 from fnpack.oci.image import Image, index_of
+from fnpack.oci.whole_files import new_folder, partial
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
@@ -31,35 +31,31 @@ def write_layout(images: Sequence[Image], folder: Path, tag: str | None = None) 
 
     Blobs that are there already stay, so that a layout can be written again in no time. Raises OutputError.
     """
-    try:
-        (folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+    top = images[0].manifest if len(images) == 1 else index_of(images, {})
+    named = {"annotations": {"org.opencontainers.image.ref.name": tag}} if tag else {}
+    entries: list[dict[str, object]] = [{**top.descriptor.to_json(), **named}]
+    with _new_files(folder) as write:
         for image in images:
             for content in (*(layer.content for layer in image.layers), image.config, image.manifest):
-                _write_blob(folder, content)
-        top = images[0].manifest if len(images) == 1 else index_of(images, {})
-        _write_blob(folder, top)
-        named = {"annotations": {"org.opencontainers.image.ref.name": tag}} if tag else {}
-        entries = [{**top.descriptor.to_json(), **named}]
-        entries += [_write_sbom(folder, image, image.sbom) for image in images if image.sbom is not None]
+                write(content)
+        write(top)
+        entries += [_write_sbom(write, image, image.sbom) for image in images if image.sbom is not None]
         index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
-        _write_text(folder / "oci-layout", json.dumps({"imageLayoutVersion": "1.0.0"}))
         _write_text(folder / "index.json", json.dumps(index))
-    except OSError as error:
-        raise _unwritable(folder, error) from error
     return top
 
 
-def _write_sbom(folder: Path, image: Image, sbom: BytesContent) -> dict[str, object]:
+def _write_sbom(write: Callable[[Content], None], image: Image, sbom: BytesContent) -> dict[str, object]:
     """The SBOM's blobs; returns its entry in the index."""
     manifest = artifact_manifest(image.manifest.descriptor, sbom, CYCLONEDX, SBOM_ANNOTATIONS)
     for content in (sbom, EMPTY_CONFIG, manifest):
-        _write_blob(folder, content)
+        write(content)
     return {**manifest.descriptor.to_json(), "artifactType": CYCLONEDX, "annotations": SBOM_ANNOTATIONS}
 
 
 def write_layout_archive(images: Sequence[Image], file: Path, tag: str | None = None) -> BytesContent:
     """Write an OCI layout as one tar file. Raises OutputError."""
-    with _partial(file) as out, tempfile.TemporaryDirectory(dir=file.parent, prefix=".fnpack-") as folder:
+    with partial(file) as out, tempfile.TemporaryDirectory(dir=file.parent, prefix=".fnpack-") as folder:
         top = write_layout(images, Path(folder), tag)
         with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as archive:
             for path in sorted(Path(folder).rglob("*")):
@@ -76,15 +72,9 @@ def write_layout_archive(images: Sequence[Image], file: Path, tag: str | None = 
 
 def write_archive(image: Image, file: Path, tag: str) -> None:
     """Write a tar for `docker load`. Raises OutputError."""
-    with _partial(file) as out:
+    with partial(file) as out:
         for chunk in archive_chunks(image, tag):
             out.write(chunk)
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file, whole or not at all. Raises OutputError."""
-    with _partial(path) as out:
-        out.write(data)
 
 
 def load(image: Image, tag: str, api: APIClient) -> str:
@@ -179,40 +169,35 @@ def _chunks(content: Content) -> Iterator[bytes]:
             yield chunk
 
 
-def _write_blob(folder: Path, content: Content) -> None:
-    descriptor = content.descriptor
-    target = folder / "blobs" / "sha256" / descriptor.digest.removeprefix("sha256:")
-    if target.exists() and target.stat().st_size == descriptor.size_bytes:
-        return
-    with _partial(target) as out, content.open() as stream:
-        shutil.copyfileobj(stream, out, _COPY_BYTES)
+@contextmanager
+def _new_files(folder: Path) -> Iterator[Callable[[Content], None]]:
+    """Gives what writes a blob into a layout. If the block fails, what it wrote is removed again."""
+    new: list[Path] = []
+    index = folder / "index.json"
+    before = index.read_bytes() if index.is_file() else None
+
+    def write(content: Content) -> None:
+        place = folder / "blobs" / "sha256" / content.descriptor.digest.removeprefix("sha256:")
+        if place.exists() and place.stat().st_size == content.descriptor.size_bytes:
+            return
+        with partial(place) as out, content.open() as stream:
+            shutil.copyfileobj(stream, out, _COPY_BYTES)
+        new.append(place)
+
+    with new_folder(folder / "blobs" / "sha256"):
+        try:
+            mark = folder / "oci-layout"
+            if not mark.exists():
+                _write_text(mark, json.dumps({"imageLayoutVersion": "1.0.0"}))
+                new.append(mark)
+            yield write
+        except BaseException:
+            if before == (index.read_bytes() if index.is_file() else None):  # no other build needs them
+                for path in new:
+                    path.unlink(missing_ok=True)
+            raise
 
 
 def _write_text(path: Path, text: str) -> None:
-    write_file(path, text.encode())
-
-
-@contextmanager
-def _partial(target: Path) -> Iterator[BinaryIO]:
-    """A file that takes the target's place when all of it is written. Raises OutputError."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file = tempfile.NamedTemporaryFile(dir=target.parent, prefix=".fnpack-", delete=False)  # noqa: SIM115
-    except OSError as error:
-        raise _unwritable(target, error) from error
-    try:
-        with file:
-            yield file  # type: ignore[misc]
-        os.chmod(file.name, 0o644)  # noqa: PTH101 - as any file is made
-        Path(file.name).replace(target)
-    except OSError as error:
-        raise _unwritable(target, error) from error
-    finally:
-        Path(file.name).unlink(missing_ok=True)
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"{path} cannot be written: {error.strerror or error}",
-        hint="free some space, or choose another place with --output",
-    )
+    with partial(path) as out:
+        out.write(text.encode())

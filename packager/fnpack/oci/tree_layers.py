@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from fnpack.oci.compiled import compiled, interpreter
 from fnpack.oci.errors import UnsafeContent
+from fnpack.oci.file_digests import HashedFile, Stamp, changed, chunks, hashed_files, stamp_of
 from fnpack.oci.recipes import key_of
 from fnpack.oci.writer import LayerWriter
-
-_CHUNK_BYTES = 1 << 20
-
-
-class HashedFile(NamedTuple):
-    """A file in an image: its path (no leading slash), the SHA-256 of its bytes as 64 hex digits, and its size."""
-
-    path: str
-    sha256: str
-    size_bytes: int
 
 
 @dataclass(frozen=True)
 class FilesRecipe:
     """A layer of small files. `files` maps paths in the image (no leading slash) to paths here.
 
-    With a `python_version` their modules are compiled for it, too.
+    With a `python_version` their modules are compiled for it, too. `note` is where their digests are remembered.
     """
 
     files: Mapping[str, Path] = field(repr=False)
     title: str
     python_version: str | None = None
+    note: Path | None = field(default=None, repr=False)
     is_gzip: bool = field(default=False, init=False)
 
     @cached_property
@@ -45,20 +35,29 @@ class FilesRecipe:
         version = self.python_version if self.python_version and interpreter(self.python_version) else None
         return key_of("files", entries=entries, python=version)
 
-    @cached_property
+    @property
     def hashed(self) -> tuple[HashedFile, ...]:
-        """The files by path, each read once."""
-        read = ((path, _read(source)) for path, source in sorted(self.files.items()))
-        return tuple(HashedFile(path, hashlib.sha256(data).hexdigest(), len(data)) for path, data in read)
+        """The files by path."""
+        return tuple(file for file, _ in self._found)
+
+    @cached_property
+    def _found(self) -> list[tuple[HashedFile, Stamp]]:
+        return hashed_files(self.files, self.note)
 
     def write(self, writer: LayerWriter) -> None:
-        """Write the files, and the compiled modules after them."""
+        """Write the files, and the compiled modules after them. Raises UnsafeContent if one changed since."""
         sources = {}
-        for path, source in sorted(self.files.items()):
-            content = _read(source)
-            writer.file(path, content, is_executable=_is_executable(source))
-            if path.endswith(".py"):
-                sources[path] = content
+        for one, stamp in self._found:
+            source = self.files[one.path]
+            is_executable = _is_executable(source)
+            try:
+                writer.stream(one.path, chunks(source), one.size_bytes, is_executable=is_executable)
+            except ValueError as error:
+                raise changed(source) from error
+            if stamp_of(source) != stamp:
+                raise changed(source)
+            if self.python_version and one.path.endswith(".py"):
+                sources[one.path] = source.read_bytes()
         if self.python_version:
             for path, content in sorted(compiled(sources, self.python_version).items()):
                 writer.file(path, content)
@@ -107,16 +106,6 @@ def files_below(root: Path, left_out: Collection[str], above: str = "") -> Itera
             yield f"{above}{entry.name}", Path(entry.path)
 
 
-def chunks(path: Path, offset: int = 0) -> Iterator[bytes]:
-    """A regular file's bytes in pieces. Raises UnsafeContent for anything else, which might never end."""
-    if not path.is_file():
-        raise UnsafeContent(f"{path} is not a file", hint="take it out of the folder")
-    with path.open("rb") as file:
-        file.seek(offset)
-        while chunk := file.read(_CHUNK_BYTES):
-            yield chunk
-
-
 def _walk(root: Path) -> Iterator[Path]:
     for entry in sorted(os.scandir(root), key=lambda one: one.name):
         path = Path(entry.path)
@@ -129,10 +118,6 @@ def _check_link(path: Path, target: str, prefix: str, relative: Path) -> None:
     inside = os.path.normpath(os.path.join(prefix, relative.parent, target))  # noqa: PTH118 - no such path here
     if not inside.startswith(f"{prefix}/") and inside != prefix:
         raise UnsafeContent(f"{path} links to `{target}`, outside of its folder", hint="remove the link")
-
-
-def _read(path: Path) -> bytes:
-    return b"".join(chunks(path))
 
 
 def _is_executable(path: Path) -> bool:

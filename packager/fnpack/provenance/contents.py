@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from fnpack.oci.tree_layers import HashedFile
+from fnpack.oci.file_digests import HashedFile
 
 Part = Literal["app", "host"]
 

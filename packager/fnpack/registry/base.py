@@ -7,8 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from fnpack.atomic_file import replacing
+from fnpack.cache_pruning import used
 from fnpack.oci.content import BytesContent, Content, Descriptor, FileContent
-from fnpack.registry.atomic import replacing
 from fnpack.registry.blobs import open_blob, read_blob
 from fnpack.registry.client import Registries
 from fnpack.registry.errors import CacheUnwritable, ManifestInvalid, PlatformMissing
@@ -171,6 +172,7 @@ class _Blobs:
         path = self._path(descriptor.digest)
         with suppress(OSError):
             if path is not None and path.stat().st_size == descriptor.size_bytes:
+                used(path)
                 return FileContent(descriptor, path)
         return None
 
@@ -191,6 +193,7 @@ class _Blobs:
             return None
         with suppress(OSError, UnicodeError):
             media_type, _, data = path.read_bytes().partition(b"\n")
+            used(path)
             content = BytesContent.of(data, media_type.decode("ascii"))
             if content.descriptor.digest == digest:
                 return content

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from fnpack.registry.atomic import replacing
+from fnpack.atomic_file import replacing
 
 _KNOWN_FOR_S = 24 * 3600.0  # a registry may collect what no manifest names any more
 

@@ -7,6 +7,7 @@ import hashlib
 import os
 import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.packager.oci.conftest import entries
 
-from fnpack.oci import file_tar, packed_file
+from fnpack.oci import file_digests, file_tar, packed_file, tree_layers
 from fnpack.oci import model_layers as module
 from fnpack.oci.content import LAYER_GZIP
 from fnpack.oci.errors import UnsafeContent
+from fnpack.oci.file_digests import chunks
 from fnpack.oci.model_layers import model_layers
+from fnpack.oci.recipes import layer_of
+from fnpack.oci.tree_layers import FilesRecipe
 
 PLACE = "home/site/wwwroot/azureml-models/m/1/model.bin"
 
@@ -64,6 +68,44 @@ def test_unchanged_model_is_not_read(cache, large, monkeypatch) -> None:
     monkeypatch.setattr(file_tar, "chunks", lambda *_: pytest.fail("the model is read"))
     (second,) = model_layers({PLACE: large}, "m", cache).layers
     assert first.descriptor == second.descriptor
+
+
+def test_unchanged_small_files_are_not_read_and_a_changed_one_alone(cache, tmp_path, monkeypatch) -> None:
+    files = {f"{PLACE}.{number}": tmp_path / f"{number}.bin" for number in range(3)}
+    old = time.time() - 60
+    for file in files.values():
+        file.write_bytes(os.urandom(5000))
+        os.utime(file, (old, old))
+    read: list[str] = []
+
+    def counted(path: Path, offset: int = 0) -> Iterator[bytes]:
+        read.append(path.name)
+        return chunks(path, offset)
+
+    monkeypatch.setattr(file_digests, "chunks", counted)
+    monkeypatch.setattr(tree_layers, "chunks", counted)
+    first = model_layers(files, "m", cache)
+    assert sorted(read) == sorted(2 * ["0.bin", "1.bin", "2.bin"])  # for its digest, and into the layer
+    read.clear()
+    assert model_layers(files, "m", cache) == first
+    assert not read
+    (tmp_path / "1.bin").write_bytes(b"other")
+    os.utime(tmp_path / "1.bin", (old, old))
+    assert model_layers(files, "m", cache).layers != first.layers
+    assert read[0] == "1.bin"
+    assert sorted(read) == ["0.bin", "1.bin", "1.bin", "2.bin"]
+
+
+def test_small_file_that_changes_during_the_build_is_refused(cache, tmp_path) -> None:
+    file = tmp_path / "model.bin"
+    file.write_bytes(b"weights")
+    recipe = FilesRecipe({PLACE: file}, "m")
+    assert recipe.key
+    for content in (b"other", b"weights and more"):
+        file.write_bytes(content)
+        with pytest.raises(UnsafeContent, match="changed while"):
+            layer_of(recipe, cache)
+    assert not list((cache.folder / "layers").iterdir())
 
 
 def test_digests_of_the_files_are_those_that_sha256sum_prints(cache, large, tmp_path) -> None:

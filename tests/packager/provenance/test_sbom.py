@@ -14,7 +14,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from fnpack.oci.artifacts import CYCLONEDX
-from fnpack.oci.tree_layers import HashedFile
+from fnpack.oci.file_digests import HashedFile
 from fnpack.provenance.contents import ImageContents, Package, model_contents, models_label
 from fnpack.provenance.sbom import sbom_of
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fnpack.cache_folder import cache_folder
+from fnpack.cache_pruning import used
 from fnpack.dependencies.cache import scratch, unusable
 from fnpack.dependencies.conda.errors import CondaInstallFailed, CondaNotPossible
 from fnpack.dependencies.conda.lockfile import CondaLock, CondaPackage
@@ -61,6 +62,7 @@ def install(lock: CondaLock, target: Target, prefix: str = PREFIX) -> CondaPrefi
     facts = [_SCHEMA, lock.digest(target.platform), target.platform, prefix, str(runs_here)]
     digest = hashlib.sha256("\0".join(facts).encode()).hexdigest()
     home = cache_folder() / "conda" / digest
+    used(home / _FACTS)
     if not (home / _FACTS).is_file():
         _make(home, packages, target, prefix, version, compile_modules=runs_here)
     provided = json.loads((home / _FACTS).read_bytes())["provided"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+from fnpack.atomic_file import replacing
 from fnpack.cache_folder import cache_folder
 from fnpack.dependencies.cache import unusable
 from fnpack.dependencies.conda.prefix import CondaPrefix
@@ -37,12 +38,9 @@ def _write(folder: Path, name: str, version: str) -> None:
         return
     info = f"{escaped}-{version}.dist-info"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        with zipfile.ZipFile(part, "w") as wheel:
+        with replacing(path, 0o666) as file, zipfile.ZipFile(file, "w") as wheel:
             wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
             wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
             wheel.writestr(f"{info}/RECORD", "")
-        part.replace(path)
     except OSError as error:
         raise unusable(path, error) from error

@@ -10,13 +10,13 @@ from typing import BinaryIO, cast
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file beside `path`, readable by its owner alone, that takes its name when the block ends well."""
+def replacing(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """A new file beside `path` that takes its name when the block ends well. By default its owner's alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".part-{os.urandom(8).hex()}")
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
     try:
-        with os.fdopen(os.open(part, flags, 0o600), "wb") as file:
+        with os.fdopen(os.open(part, flags, mode), "wb") as file:
             yield cast("BinaryIO", file)
         part.replace(path)
     except BaseException:
