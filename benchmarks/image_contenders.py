@@ -50,7 +50,8 @@ class Contender:
     commands: Callable[[str, str], Sequence[Sequence[str]]]
     environment: dict[str, str] = field(default_factory=dict)
     by_engine: bool = True
-    is_slow: bool = False
+    is_slow: bool = False  # it runs once in each case
+    is_near_only: bool = False
     has_check: bool = False
     prepare: Callable[[str], None] = lambda base: None
 
@@ -139,6 +140,7 @@ def fnpack_builder(work: Path, name: str, builder: str, *options: str) -> Conten
         caches_in(work),
         by_engine=builder != "oci",
         has_check="--no-check" not in options,
+        is_near_only=builder == "dockerfile",
     )
 
 
@@ -200,6 +202,7 @@ def bento(work: Path, docker: str) -> Contender:
             "PATH": f"{programs}:{bin_folder}:{os.environ['PATH']}",
         },
         is_slow=True,
+        is_near_only=True,
         prepare=prepare,
     )
 
