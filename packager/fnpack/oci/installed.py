@@ -16,6 +16,7 @@ from fnpack.oci.wheel_layers import WheelRecipe
 from fnpack.oci.writer import LayerWriter
 
 _STORE_BELOW_BYTES = 256
+_TEST_FOLDERS = frozenset({"test", "tests"})
 _UNNEEDED = (".c", ".cpp", ".h", ".pxd", ".pxi", ".pyi", ".pyx")  # what no running program reads
 
 
@@ -53,7 +54,7 @@ def overwritten(wheels: Iterable[WheelFile]) -> frozenset[tuple[str, str]]:
 
 def _lay_out(wheel: Wheel, recipe: WheelRecipe, writer: LayerWriter) -> None:
     kept = [one for one in wheel.members if _is_kept(recipe, wheel.file.name, one)]
-    modules = [one for one in kept if one.path.endswith(".py") and not one.is_script]
+    modules = [one for one in kept if one.path.endswith(".py") and not one.is_script and not _is_test(one)]
     compiled_modules = compiled(
         {f"{recipe.site}/{one.path}": wheel.read(one) for one in modules}, recipe.python_version
     )
@@ -82,6 +83,11 @@ def _lay_out(wheel: Wheel, recipe: WheelRecipe, writer: LayerWriter) -> None:
 def _is_kept(recipe: WheelRecipe, package: str, member: Member) -> bool:
     is_unneeded = recipe.is_slim and (member.is_script or member.path.endswith(_UNNEEDED))
     return (package, member.path) not in recipe.skipped and not is_unneeded
+
+
+def _is_test(member: Member) -> bool:
+    """Whether a module is of a package's own tests: half of what some have, and nothing imports it."""
+    return not _TEST_FOLDERS.isdisjoint(member.path.split("/")[:-1])
 
 
 def _is_library(path: str) -> bool:

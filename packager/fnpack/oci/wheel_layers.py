@@ -39,7 +39,7 @@ class WheelRecipe:
     def key(self) -> str:
         """Of the wheels' hashes, the place and the Python."""
         return key_of(
-            "wheels-with-commands",
+            "wheels-without-compiled-tests",
             wheels=[wheel.sha256 for wheel in self.wheels],
             site=self.site,
             python=self.python_version,

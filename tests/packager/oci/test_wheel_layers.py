@@ -95,6 +95,7 @@ def test_wheel_with_every_kind_of_content(cache, make_wheel, tmp_path) -> None:
             "mine/__init__.py": b"import os\n" * 100,
             "mine/big.bin": bytes(range(256)) * 5000,
             "mine/run.sh": b"#!/bin/sh\n" * 200,
+            "mine/tests/test_big.py": b"import os\n",
             "mine.pth": b"import sys\n",
             "mine-1.0.data/purelib/extra.py": b"X = 1\n",
             "mine-1.0.data/data/share/mine/notes.txt": b"notes " * 90,
@@ -111,6 +112,8 @@ def test_wheel_with_every_kind_of_content(cache, make_wheel, tmp_path) -> None:
     assert found[f"{SITE}/mine/__init__.py"][1] == 0o644
     tag = f"cpython-{VERSION.replace('.', '')}"
     assert f"{SITE}/mine/__pycache__/__init__.{tag}.pyc" in found
+    assert f"{SITE}/mine/tests/test_big.py" in found
+    assert not any(path.startswith(f"{SITE}/mine/tests/__pycache__") for path in found)
     assert f"mine/__pycache__/__init__.{tag}.pyc,," in found[f"{SITE}/mine-1.0.dist-info/RECORD"][2].decode()
 
 
