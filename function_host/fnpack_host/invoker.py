@@ -90,7 +90,7 @@ class Invoker:
     def start(self, function: Function, call: HttpCall, done: Callable[[Frame | None], None]) -> None:
         """`answer` without a task, which would cost a third of a small call; `done` gets None for a failure."""
         invocation = new_invocation_id()
-        ending = _Ending(self, function, invocation, call, done)
+        ending = _Ending(function, invocation, call, done)
         if function.is_scoring:
             facts, payload = _scoring_facts(function, invocation, call), call.body
         else:
@@ -223,17 +223,12 @@ class Invoker:
 class _Ending:
     """Waits for the end of a call that `Invoker.start` began."""
 
-    __slots__ = ("_call", "_done", "_function", "_invocation", "_invoker", "_is_done", "_started")
+    __slots__ = ("_call", "_done", "_function", "_invocation", "_is_done", "_started")
 
     def __init__(
-        self,
-        invoker: Invoker,
-        function: Function,
-        invocation: str,
-        call: HttpCall,
-        done: Callable[[Frame | None], None],
+        self, function: Function, invocation: str, call: HttpCall, done: Callable[[Frame | None], None]
     ) -> None:
-        self._invoker, self._function, self._invocation = invoker, function, invocation
+        self._function, self._invocation = function, invocation
         self._call, self._done, self._is_done = call, done, False
         self._started = time.monotonic()
 

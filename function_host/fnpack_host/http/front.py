@@ -131,11 +131,10 @@ class Front:
             return False
 
         def done(frame: Frame | None) -> None:
+            # Other calls' answers come in the same turn: they must not be lost with this one.
             try:
                 response = style.refusal(500) if frame is None else style.answer(frame.facts, frame.payload)
-            except (
-                Exception
-            ):  # other calls' answers come in the same turn: they must not be lost with this one
+            except Exception:
                 log.exception("%s: its answer cannot be sent", function.name)
                 response = style.refusal(500)
             respond(response)

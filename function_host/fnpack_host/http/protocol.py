@@ -74,7 +74,7 @@ class _Joined:
     def release(self) -> asyncio.Transport:
         """Write all at once; returns the transport. Nothing was kept where the client is gone."""
         if self._pieces:
-            self._transport.write(b"".join(self._pieces))
+            write_together(self._transport, self._pieces)
         if self._is_closed:
             self._transport.close()
         return self._transport
@@ -148,7 +148,8 @@ class GuardedProtocol(HttpToolsProtocol):
             pieces += (name, b": ", value, b"\r\n")
         pieces.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
         cycle.response_started = cycle.response_complete = True
-        write_together(self.transport, pieces, response.body)
+        pieces.append(response.body)
+        write_together(self.transport, pieces)
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
@@ -230,14 +231,13 @@ def _nothing() -> None:
     pass
 
 
-def write_together(transport: asyncio.Transport, head: list[bytes], body: bytes) -> None:
-    """Write in one system call where it costs no copy of much."""
-    if len(body) <= COPIED_BYTES:
-        head.append(body)
-        transport.write(b"".join(head))
+def write_together(transport: asyncio.Transport, pieces: list[bytes]) -> None:
+    """Write in one system call where it costs no copy of much; a large body, the last piece, goes by itself."""
+    if len(pieces[-1]) <= COPIED_BYTES:
+        transport.write(b"".join(pieces))
     else:
-        transport.write(b"".join(head))
-        transport.write(body)
+        transport.write(b"".join(pieces[:-1]))
+        transport.write(pieces[-1])
 
 
 def _over_limit(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
