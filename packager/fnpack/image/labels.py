@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +9,10 @@ from pathlib import Path
 import fnpack
 from fnpack.app.directory import MARKER
 from fnpack.app.functions import Function
+from fnpack.dependencies.cache import sha256_of
 from fnpack.oci import function_app
 from fnpack.oci.file_digests import HashedFile
 from fnpack.provenance.contents import model_contents, models_label
-
-_CHUNK_BYTES = 1 << 20
 
 
 def app_labels(
@@ -28,7 +26,7 @@ def app_labels(
     ]
     return {
         "io.fnpack.entry-script": scoring["entry_script"],
-        "io.fnpack.entry-script.sha256": _sha256(app / scoring["entry_script"]),
+        "io.fnpack.entry-script.sha256": sha256_of(app / scoring["entry_script"]),
         "io.fnpack.functions": json.dumps(facts, separators=(",", ":"), ensure_ascii=False),
         "io.fnpack.host": host,
         "io.fnpack.python": python_version,
@@ -45,16 +43,8 @@ def model_labels(app: Path) -> dict[str, str]:
     for model in scoring["models"]:
         folder = app / model["path"]
         files = [
-            HashedFile(relative, _sha256(path), path.stat().st_size)
+            HashedFile(relative, sha256_of(path), path.stat().st_size)
             for relative, path in sorted(function_app.app_files(folder))
         ]
         models.append((model_contents(f"{model['name']}:{model['version']}", "", files), ()))
     return {"io.fnpack.models": models_label(models)} if models else {}
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
