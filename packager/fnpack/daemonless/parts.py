@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from fnpack.registry import Registries
 
 _WORKERS = 4
-MODEL_LAYERS = 30  # of large files, for all models: engines take 127 layers in all
 
 
 @dataclass(slots=True)
@@ -144,7 +143,7 @@ def assemble(
         new = sum(is_new(one, cache, mtime_s=mtime_s, remote=remote.layers) for one in recipes)
         name = f"{len(recipes)} layers for {parts.target.platform}"
         layers = step(layers_progress, name, all_layers, is_cached=lambda _: not new)
-    known = {recipe.key: _known(layer) for recipe, layer in zip(recipes, layers, strict=True)}
+    known = {recipe.key: Known.of(layer) for recipe, layer in zip(recipes, layers, strict=True)}
     labels = app_labels(
         parts.app.path,
         parts.base.name,
@@ -153,10 +152,9 @@ def assemble(
         parts.app.functions,
     )
     models = []
-    most = MODEL_LAYERS // max(1, len(parts.model_files))
     with in_phase(progress, "models") as told:
         for name, files in parts.model_files.items():
-            found = _told_model(files, f"model {name}", cache, mtime_s, remote, most, told)
+            found = _told_model(files, f"model {name}", cache, mtime_s, remote, len(parts.model_files), told)
             known |= found.known
             root = f"{function_app.ROOT}/{MODELS}/{name.replace(':', '/')}"
             contents = model_contents(name, root, found.files)
@@ -210,15 +208,17 @@ def _told_model(  # noqa: PLR0917 - a step of `assemble`
     cache: LayerCache,
     mtime_s: int,
     remote: Earlier,
-    most: int,
+    models: int,
     progress: Progress,
 ) -> ModelLayers:
     """The model's layers; large files are read once, for their digests, and again to be compressed where that pays."""
-    from fnpack.oci.model_layers import model_layers
+    from fnpack.oci.model_layers import MOST_LAYERS, model_layers
 
     since = time.monotonic()
     progress(ProgressEvent(name, "started"))
-    found = model_layers(files, name, cache, mtime_s=mtime_s, remote=remote.layers, most=most)
+    found = model_layers(
+        files, name, cache, mtime_s=mtime_s, remote=remote.layers, most=MOST_LAYERS // models
+    )
     size = sum(layer.descriptor.size_bytes for layer in found.layers)
     progress(ProgressEvent(name, "done", "", size, size, time.monotonic() - since))
     return found
@@ -237,11 +237,6 @@ def _settings(
     return function_app.fnpack_settings(
         labels, parts.conda_python, f"{Path(parts.conda_python).parent}:{path}"
     )
-
-
-def _known(layer: Layer) -> Known:
-    found = layer.descriptor
-    return Known(found.media_type, found.digest, layer.diff_id, found.size_bytes)
 
 
 def source_date_s() -> int:

@@ -29,6 +29,17 @@ class Known(NamedTuple):
     diff_id: str
     size_bytes: int
 
+    @classmethod
+    def of(cls, layer: Layer) -> Known:
+        """Of a layer that is there."""
+        found = layer.descriptor
+        return cls(found.media_type, found.digest, layer.diff_id, found.size_bytes)
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """Of the layer's bytes."""
+        return Descriptor(self.media_type, self.digest, self.size_bytes)
+
 
 class LayerCache:
     """The layers below one folder."""
@@ -60,8 +71,7 @@ class LayerCache:
             return None
         with contextlib.suppress(OSError):  # another's, or on a disk that is not written to
             os.utime(path)  # what was used last is thrown away last
-        descriptor = Descriptor(known.media_type, known.digest, known.size_bytes)
-        return Layer(FileContent(descriptor, path), known.diff_id, title)
+        return Layer(FileContent(known.descriptor, path), known.diff_id, title)
 
     @contextmanager
     def writing(self) -> Iterator[BinaryIO]:

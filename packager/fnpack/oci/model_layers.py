@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from fnpack.atomic_file import replacing
-from fnpack.oci.content import Descriptor, Layer
+from fnpack.oci.content import Layer
 from fnpack.oci.file_digests import HashedFile, is_young
 from fnpack.oci.file_tar import FileTar, TarFile, described
 from fnpack.oci.layer_cache import Known, LayerCache
@@ -24,6 +24,7 @@ from fnpack.oci.recipes import FORMAT, layer_of
 from fnpack.oci.tree_layers import FilesRecipe
 
 LARGE_BYTES = 16 * 1024 * 1024
+MOST_LAYERS = 30  # of large files, for all models: engines take 127 layers in all
 
 
 class ModelLayers(NamedTuple):
@@ -52,7 +53,7 @@ def model_layers(
     *,
     mtime_s: int = 0,
     remote: Mapping[str, Known] | None = None,
-    most: int = 30,
+    most: int = MOST_LAYERS,
 ) -> ModelLayers:
     """The layers of one model. `files` maps paths in the image (no leading slash) to the files here.
 
@@ -99,14 +100,12 @@ def _layer(  # noqa: PLR0917 - a step of `model_layers`
 ) -> Layer:
     if not noted.packs:
         tar = noted.known
-        descriptor = Descriptor(tar.media_type, tar.digest, tar.size_bytes)
-        return Layer(FileTar(descriptor, tuple(group), mtime_s), tar.diff_id, title)
+        return Layer(FileTar(tar.descriptor, tuple(group), mtime_s), tar.diff_id, title)
     from fnpack.oci.packed_file import PackedRecipe
 
     recipe = PackedRecipe(group[0], noted.sha256[0], title)
     layer = layer_of(recipe, cache, mtime_s=mtime_s, remote=remote)
-    found = layer.descriptor
-    known[recipe.key] = Known(found.media_type, found.digest, layer.diff_id, found.size_bytes)
+    known[recipe.key] = Known.of(layer)
     return layer
 
 

@@ -66,14 +66,13 @@ def layer_of(
     known = cache.known(key) or (remote or {}).get(key)
     if known is None:
         return make(recipe, cache, key, mtime_s)
-    descriptor = Descriptor(known.media_type, known.digest, known.size_bytes)
 
     def made() -> FileContent:
         layer = cache.layer(key, recipe.title) or make(recipe, cache, key, mtime_s)
         assert isinstance(layer.content, FileContent)
         return layer.content
 
-    return Layer(LazyContent(descriptor, made), known.diff_id, recipe.title)
+    return Layer(LazyContent(known.descriptor, made), known.diff_id, recipe.title)
 
 
 def is_new(
@@ -91,6 +90,6 @@ def make(recipe: Recipe, cache: LayerCache, key: str, mtime_s: int = 0) -> Layer
         recipe.write(writer)
         writer.close()
         media_type = LAYER_GZIP if recipe.is_gzip else LAYER
-        cache.keep(file, key, Known(media_type, writer.digest, writer.diff_id, writer.size_bytes))
-    descriptor = Descriptor(media_type, writer.digest, writer.size_bytes)
-    return Layer(FileContent(descriptor, cache.path(writer.digest)), writer.diff_id, recipe.title)
+        known = Known(media_type, writer.digest, writer.diff_id, writer.size_bytes)
+        cache.keep(file, key, known)
+    return Layer(FileContent(known.descriptor, cache.path(known.digest)), known.diff_id, recipe.title)
