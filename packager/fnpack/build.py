@@ -76,13 +76,13 @@ def build_image(settings: BuildSettings, progress: Progress = ignore, *, network
     Raises the errors of every step: ConfigurationError, EntryScriptError, DependencyError, EngineMissing,
     BaseImageUnavailable, ImageBuildFailed, CheckFailed, CheckTooSlow, PushFailed.
     """
-    from fnpack.daemonless.through_engine import logins_of, push
+    from fnpack.daemonless.through_engine import push
     from fnpack.dependencies.index import PackageIndex
     from fnpack.engine import Engine
     from fnpack.image.dockerfile import default_base_image
 
     check_entry_script(settings.app.entry_script)
-    logins = logins_of(settings)
+    logins = settings.logins
     with using_cache(progress), Engine.connect() as engine, workplace() as folder:
         reference = settings.base_image or default_base_image(_host(settings), wanted_python(settings))
         with in_phase(progress, "base") as told:

@@ -21,7 +21,7 @@ from fnpack.config.sources import ModelFinder, absolute, find_models, find_scrip
 from fnpack.config.suggest import did_you_mean_or_list, one_of
 from fnpack.config.trigger_options import complete_triggers
 from fnpack.errors import ConfigurationError
-from fnpack.spec import AppSpec, Environment, LockMode, ModelSource
+from fnpack.spec import AppSpec, Environment, LockMode, ModelSource, RegistryLogin
 
 if TYPE_CHECKING:
     from fnpack.no_code.found import Found
@@ -67,6 +67,12 @@ class BuildSettings(NamedTuple):
     check: bool = True
     sample: Path | None = None
     check_timeout_s: float = CHECK_TIMEOUT_S
+
+    @property
+    def logins(self) -> tuple[RegistryLogin, ...]:
+        """The login that the configuration has for the base image's registry."""
+        login = self.app.environment.base_image_registry
+        return (login,) if login is not None else ()
 
 
 class _Given(NamedTuple):

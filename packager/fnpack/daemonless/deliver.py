@@ -59,11 +59,10 @@ def registries_for(settings: BuildSettings, tag: str) -> Iterator[Registries]:
     """The registries of a build: the base image's and the one that is pushed to."""
     from fnpack.registry import Reference, Registries
 
-    login = settings.app.environment.base_image_registry
     registries = Registries(
         RegistrySettings.discover(
             insecure=settings.insecure_registries,
-            logins=(login,) if login is not None else (),
+            logins=settings.logins,
             target=Reference.parse(tag).registry if settings.push else None,
         )
     )
@@ -123,10 +122,12 @@ def _delivered(  # noqa: PLR0917 - as above
             step(progress, f"write {path}", lambda: write_archive(images[0], path, tag))
             return f"docker-archive:{path}"
         case "engine":
-            from fnpack.daemonless.through_engine import load_image, push_loaded
+            from fnpack.daemonless.through_engine import load, push
+            from fnpack.engine import Engine
 
-            image_id = load_image(images[0], parts[0], tag, progress, check)
-            return push_loaded(tag, check.settings, progress) if destination.is_pushed else image_id
+            with Engine.connect() as engine:
+                image_id = load(engine, images[0], parts[0], tag, progress, check)
+                return push(engine, tag, check.settings, progress) if destination.is_pushed else image_id
 
 
 def _push(  # noqa: PLR0917 - as above
