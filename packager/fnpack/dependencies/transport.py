@@ -36,6 +36,7 @@ class Transport:
         self._index = index
         self._credentials = Credentials(index)
         self._tls: dict[bool, ssl.SSLContext] = {}
+        self._tls_lock = threading.Lock()
         self._local = threading.local()
         self._open: list[HTTPConnection] = []
         self.used_keyring = False  # whether a login of the keyring was accepted
@@ -144,16 +145,22 @@ class Transport:
         return connection
 
     def _context(self, parts: SplitResult) -> ssl.SSLContext:
+        """One for all threads: to read the certificates takes as long as to fetch a small wheel."""
         trusted = {parts.hostname, parts.netloc.rpartition("@")[2]} & set(self._index.trusted_hosts)
-        if bool(trusted) not in self._tls:
-            context = ssl.create_default_context()
-            if self._index.certificate:
-                context.load_verify_locations(cafile=self._index.certificate)
-            if trusted:
-                context.check_hostname = False
-                context.verify_mode = ssl.CERT_NONE
-            self._tls[bool(trusted)] = context
-        return self._tls[bool(trusted)]
+        with self._tls_lock:
+            if bool(trusted) not in self._tls:
+                self._tls[bool(trusted)] = self._new_context(is_trusted=bool(trusted))
+            return self._tls[bool(trusted)]
+
+    def _new_context(self, *, is_trusted: bool) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        certificate = self._index.certificate
+        if certificate and str(certificate) != ssl.get_default_verify_paths().cafile:
+            context.load_verify_locations(cafile=certificate)
+        if is_trusted:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
 
     def _proxy(self, parts: SplitResult) -> SplitResult | None:
         if urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
