@@ -8,12 +8,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from plain_base import OWN_PYTHON
 
 from fnpack.cache_folder import cache_folder
-from fnpack.full_disk import DiskFull, as_full_disk, disk_full, is_full, says_full, told_full_disk
-from fnpack.oci import compiled as module
-from fnpack.oci.compiled import compiled
+from fnpack.full_disk import as_full_disk, disk_full, is_full, says_full, told_full_disk
 
 
 @pytest.mark.parametrize(
@@ -57,16 +54,6 @@ def test_other_errors_pass_and_no_temporary_folder_is_told() -> None:
     error = as_full_disk(FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"))
     assert error is not None
     assert "TMPDIR" in (error.hint or "")
-
-
-def test_module_that_is_compiled_by_half_is_no_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Pythons before 3.14 leave one on a full disk."""
-    sources = {"a.py": b"def f(): return 1\n", "b.py": b"this is no Python"}
-    assert list(compiled(sources, OWN_PYTHON)) == [f"__pycache__/a.cpython-{OWN_PYTHON.replace('.', '')}.pyc"]
-    cut = "py_compile.compile = lambda s, c, *a, **k: open(c, 'wb').write(b'x' * 20)\nfor source"
-    monkeypatch.setattr(module, "_COMPILE", module._COMPILE.replace("for source", cut, 1))
-    with pytest.raises(DiskFull):
-        compiled(sources, OWN_PYTHON)
 
 
 def test_cache_folder_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

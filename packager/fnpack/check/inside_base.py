@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import tarfile
-import zlib
 
 from fnpack.oci.bases import BaseSource
+from fnpack.oci.layer_entries import LAYER_ERRORS, opened_layer
 from fnpack_triggers.errors import FnpackError
 
 
@@ -20,12 +19,9 @@ def _has(base: BaseSource, pattern: str) -> bool:
     wanted = re.compile(pattern)
     try:
         for layer in base.layers():
-            with (
-                base.open_layer(layer.descriptor) as stream,
-                tarfile.open(fileobj=stream, mode="r|*") as tar,
-            ):
+            with opened_layer(base, layer) as tar:
                 if any(wanted.search(entry.name) for entry in tar):
                     return True
-    except (FnpackError, tarfile.TarError, OSError, EOFError, zlib.error):
+    except (FnpackError, *LAYER_ERRORS):
         return False  # the check's own failure says more
     return False

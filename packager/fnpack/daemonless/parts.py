@@ -137,7 +137,11 @@ def assemble(
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(_WORKERS) as pool:
-            return list(pool.map(made, recipes))
+            begun = {
+                recipe.key: pool.submit(made, recipe)
+                for recipe in sorted(recipes, key=lambda one: -one.size_bytes)
+            }
+            return [begun[recipe.key].result() for recipe in recipes]
 
     with in_phase(progress, "layers") as layers_progress:
         new = sum(is_new(one, cache, mtime_s=mtime_s, remote=remote.layers) for one in recipes)

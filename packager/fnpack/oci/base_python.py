@@ -13,6 +13,7 @@ from fnpack.atomic_file import replacing
 from fnpack.oci.bases import BaseSource
 from fnpack.oci.content import Content
 from fnpack.oci.errors import BaseSourceError
+from fnpack.parallel import in_parallel
 
 if TYPE_CHECKING:
     import tarfile
@@ -27,6 +28,7 @@ _LIBC6 = re.compile(rb"^Package: libc6\n(?:.+\n)*?Version: 2\.(\d+)", re.MULTILI
 _LIBRARY = re.compile(r"(?:^|/)(lib[^/]*\.so(?:\.[\w.]+)?)$")
 _STATUS_MAX_BYTES = 64 << 20
 _FORMAT = 2
+_AT_ONCE = 4
 
 
 class BasePython(NamedTuple):
@@ -57,24 +59,31 @@ def base_python(base: BaseSource, cache: Path | None) -> BasePython:
     return found
 
 
+class _Found(NamedTuple):
+    """What one layer holds, or all together."""
+
+    pythons: dict[str, str]  # by folder
+    libc: Literal["glibc", "musl"] | None
+    glibc_minor: int | None
+    libraries: set[str]
+
+
 def _scan(base: BaseSource) -> BasePython:
+    layers = base.layers()
+    found: dict[int, _Found] = {}
+
+    def look(number: int, _: object) -> None:
+        found[number] = _in_layer(base, layers[number])
+
+    in_parallel(look, range(len(layers)), _AT_ONCE)
     pythons: dict[str, str] = {}
     libc: Literal["glibc", "musl"] | None = None
     minor: int | None = None
     libraries: set[str] = set()
-    for layer in base.layers():  # a higher layer wins
-        for entry, content in _entries(base, layer):
-            if library := _LIBRARY.search(entry.name):
-                libraries.add(library[1])
-            if binary := _BINARY.match(entry.name):
-                pythons[binary[1]] = binary[2]
-            elif _MUSL.match(entry.name):
-                libc = "musl"
-            elif glibc := _GLIBC.match(entry.name):
-                libc = "glibc"
-                minor = int(glibc[1]) if glibc[1] else minor
-            elif status := _LIBC6.search(content):
-                minor = int(status[1])
+    for _, one in sorted(found.items()):  # a higher layer wins
+        pythons |= one.pythons
+        libc, minor = one.libc or libc, one.glibc_minor or minor
+        libraries |= one.libraries
     for place in _PLACES:
         if place in pythons:
             python = f"/{place}/python{pythons[place]}"
@@ -82,21 +91,37 @@ def _scan(base: BaseSource) -> BasePython:
     return BasePython(None, None, libc, minor, tuple(sorted(libraries)))
 
 
+def _in_layer(base: BaseSource, layer: Content) -> _Found:
+    pythons: dict[str, str] = {}
+    libc: Literal["glibc", "musl"] | None = None
+    minor: int | None = None
+    libraries: set[str] = set()
+    for entry, content in _entries(base, layer):
+        if library := _LIBRARY.search(entry.name):
+            libraries.add(library[1])
+        if binary := _BINARY.match(entry.name):
+            pythons[binary[1]] = binary[2]
+        elif _MUSL.match(entry.name):
+            libc = "musl"
+        elif glibc := _GLIBC.match(entry.name):
+            libc = "glibc"
+            minor = int(glibc[1]) if glibc[1] else minor
+        elif status := _LIBC6.search(content):
+            minor = int(status[1])
+    return _Found(pythons, libc, minor, libraries)
+
+
 def _entries(base: BaseSource, layer: Content) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
     """The entries of a layer, the status of dpkg with its content."""
-    import tarfile
-    import zlib
+    from fnpack.oci.layer_entries import LAYER_ERRORS, opened_layer
 
     try:
-        with (
-            base.open_layer(layer.descriptor) as stream,
-            tarfile.open(fileobj=stream, mode="r|*") as tar,
-        ):
+        with opened_layer(base, layer) as tar:
             for entry in tar:
                 is_status = _DPKG.match(entry.name) and entry.isfile() and entry.size < _STATUS_MAX_BYTES
                 content = tar.extractfile(entry) if is_status else None
                 yield entry, content.read() if content else b""
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+    except LAYER_ERRORS as error:
         raise BaseSourceError(
             f"a layer of the base image cannot be read ({layer.descriptor.digest[:19]}): {error}",
             hint="choose another base image, or build with --builder dockerfile",

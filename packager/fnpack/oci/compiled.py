@@ -6,27 +6,26 @@ against it (PEP 552, `unchecked-hash`), so the same sources give the same bytes 
 
 from __future__ import annotations
 
-import errno
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-from fnpack.full_disk import disk_full, told_full_disk
+from fnpack.oci.errors import CompilerFailed
 
 _TIMEOUT_S = 900
 _COMPILE = """
-import errno, json, marshal, py_compile, sys
-for source, compiled, shown in json.load(sys.stdin):
+import gc, importlib.util, json, marshal, sys
+gc.disable()
+head = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little")
+for size, shown in json.loads(sys.stdin.buffer.readline()):
+    source = sys.stdin.buffer.read(size)
     try:
-        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-        py_compile.compile(source, compiled, shown, doraise=True, invalidation_mode=mode)
-        with open(compiled, "rb") as file:
-            marshal.loads(file.read()[16:])
-    except (EOFError, OSError):
-        sys.exit(errno.ENOSPC)  # some Pythons leave half a file on a full disk, and say nothing
+        code = compile(source, shown, "exec", dont_inherit=True)
+        compiled = head + importlib.util.source_hash(source) + marshal.dumps(code)
     except Exception:
-        pass  # a module for another Python, which nothing imports
+        compiled = b""  # a module for another Python, which nothing imports
+    sys.stdout.buffer.write(len(compiled).to_bytes(8, "little") + compiled)
 """
 
 
@@ -46,36 +45,53 @@ def interpreter(python_version: str) -> str | None:
 def compiled(sources: Mapping[str, bytes], python_version: str, root: str = "/") -> dict[str, bytes]:
     """The compiled form of modules, by path in the image; modules that do not compile are left out.
 
-    `sources` are texts by path below `root`. Empty where no interpreter of that version is here. Raises DiskFull: a
-    layer that lacks some of them would be another one.
+    `sources` are texts by path below `root`. Empty where no interpreter of that version is here. Raises
+    CompilerFailed: a layer that lacks some of them would be another one.
     """
     import json
     import subprocess
-    import tempfile
 
     python = interpreter(python_version)
     if python is None or not sources:
         return {}
-    tag = f"cpython-{python_version.replace('.', '')}"
-    temporary = Path(tempfile.gettempdir())
-    with told_full_disk(temporary), tempfile.TemporaryDirectory(prefix="fnpack-compile-") as folder:
-        work, names = [], {}
-        for number, (path, text) in enumerate(sources.items()):
-            source, target = Path(folder, f"{number}.py"), Path(folder, f"{number}.pyc")
-            source.write_bytes(text)
-            place = PurePosixPath(path)
-            names[target] = (place.parent / "__pycache__" / f"{place.stem}.{tag}.pyc").as_posix()
-            work.append((str(source), str(target), f"{root.rstrip('/')}/{path}"))
+    work = [(len(text), f"{root.rstrip('/')}/{path}") for path, text in sources.items()]
+    try:
         done = subprocess.run(
             [python, "-I", "-S", "-B", "-W", "ignore", "-c", _COMPILE],
-            input=json.dumps(work).encode(),
+            input=b"".join((json.dumps(work).encode(), b"\n", *sources.values())),
             capture_output=True,
             check=False,
             timeout=_TIMEOUT_S,
         )
-        if done.returncode == errno.ENOSPC:
-            raise disk_full(temporary)
-        return {name: target.read_bytes() for target, name in names.items() if target.is_file()}
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _failed(python, str(error)) from error
+    found = _parts(done.stdout)
+    if done.returncode or len(found) != len(sources):
+        raise _failed(python, done.stderr.decode(errors="replace").strip() or f"status {done.returncode}")
+    tag = f"cpython-{python_version.replace('.', '')}"
+    return {_place(path, tag): content for path, content in zip(sources, found, strict=True) if content}
+
+
+def _parts(data: bytes) -> list[bytes]:
+    """What stands one after another, each behind its size."""
+    found, at = [], 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 8], "little")
+        found.append(data[at + 8 : at + 8 + size])
+        at += 8 + size
+    return found
+
+
+def _place(path: str, tag: str) -> str:
+    place = PurePosixPath(path)
+    return (place.parent / "__pycache__" / f"{place.stem}.{tag}.pyc").as_posix()
+
+
+def _failed(python: str, reason: str) -> CompilerFailed:
+    return CompilerFailed(
+        f"modules cannot be compiled with {python}: {reason[-500:]}",
+        hint="put another Python of this version first in PATH, or build with --builder dockerfile",
+    )
 
 
 def _found_by_uv(python_version: str) -> str | None:

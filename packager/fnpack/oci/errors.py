@@ -33,3 +33,9 @@ class OutputError(FnpackError):
     """An image cannot be written or loaded."""
 
     code = "FN444"
+
+
+class CompilerFailed(FnpackError):  # noqa: N818 - says what happened
+    """The Python that compiles an image's modules did not do so."""
+
+    code = "FN446"

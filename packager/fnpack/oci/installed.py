@@ -11,11 +11,13 @@ from fnpack.oci.commands import command, for_image
 from fnpack.oci.compiled import compiled
 from fnpack.oci.elf import without_debug_information
 from fnpack.oci.errors import ContentClash
+from fnpack.oci.inflating import InflateError, crc32
 from fnpack.oci.wheel import Member, Wheel
 from fnpack.oci.wheel_layers import WheelRecipe
 from fnpack.oci.writer import LayerWriter
 
 _STORE_BELOW_BYTES = 256
+_LEVEL = 4  # of compiled modules: 6 makes them 3 % smaller and takes nearly twice the time
 _TEST_FOLDERS = frozenset({"test", "tests"})
 _UNNEEDED = (".c", ".cpp", ".h", ".pxd", ".pxi", ".pyi", ".pyx")  # what no running program reads
 
@@ -95,9 +97,9 @@ def _is_library(path: str) -> bool:
 
 
 def _deflate(content: bytes, path: str, writer: LayerWriter, *, is_executable: bool = False) -> None:
-    deflater = zlib.compressobj(6, zlib.DEFLATED, -15)
+    deflater = zlib.compressobj(_LEVEL, zlib.DEFLATED, -15)
     raw = deflater.compress(content) + deflater.flush()
-    writer.deflated(path, [raw], len(content), zlib.crc32(content), is_executable=is_executable)
+    writer.deflated(path, [raw], len(content), crc32(content), is_executable=is_executable)
 
 
 def _copy(wheel: Wheel, member: Member, path: str, writer: LayerWriter) -> None:
@@ -109,5 +111,5 @@ def _copy(wheel: Wheel, member: Member, path: str, writer: LayerWriter) -> None:
             writer.deflated(path, wheel.raw(member), info.file_size, info.CRC, is_executable=executable)
         else:
             writer.stream(path, wheel.raw(member), info.file_size, is_executable=executable)
-    except (ValueError, zlib.error) as error:
+    except (ValueError, InflateError) as error:
         raise wheel.damaged(member, error) from error

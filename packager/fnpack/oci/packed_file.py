@@ -41,6 +41,11 @@ class PackedRecipe:
         """Of the path and the file's digest."""
         return key_of("packed", path=self.source.path, sha256=self.sha256)
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the file."""
+        return self.source.size_bytes
+
     def write(self, writer: LayerWriter) -> None:
         """Compress the file. Raises UnsafeContent if it is not the one that was described."""
         self.source.check()

@@ -22,6 +22,10 @@ class Recipe(Protocol):
     """What one layer is made from. `write` may raise UnsafeContent; `title` is for people."""
 
     @property
+    def size_bytes(self) -> int:
+        """About how much is read: where several layers are made, the largest are begun first."""
+
+    @property
     def key(self) -> str:
         """Hex digits that stand for every input."""
 

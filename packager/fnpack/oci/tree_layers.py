@@ -36,6 +36,11 @@ class FilesRecipe:
         return key_of("files", entries=entries, python=version)
 
     @property
+    def size_bytes(self) -> int:
+        """Of all files."""
+        return sum(one.size_bytes for one in self.hashed)
+
+    @property
     def hashed(self) -> tuple[HashedFile, ...]:
         """The files by path."""
         return tuple(file for file, _ in self._found)
@@ -77,6 +82,11 @@ class TreeRecipe:
     def key(self) -> str:
         """Of the digest and the place."""
         return key_of("tree", digest=self.digest, prefix=self.prefix)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all files."""
+        return sum(path.lstat().st_size for path in _walk(self.root))
 
     def write(self, writer: LayerWriter) -> None:
         """Write the folder in a fixed order. Raises UnsafeContent for a device, a socket or a link that leads out."""

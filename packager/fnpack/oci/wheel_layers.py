@@ -23,8 +23,8 @@ class WheelRecipe:
     """A layer of wheels installed below `site`, a path in the image without a leading slash.
 
     `fetch` makes the wheels' files be there; it is called before they are read. `skipped` are (package, path) pairs
-    that another package overwrites. With `is_slim` what the host does not need is left out: commands, sources for
-    compilers, type stubs, debug information.
+    that another package overwrites. `size_bytes` is what the wheels weigh, where that is known. With `is_slim` what
+    the host does not need is left out: commands, sources for compilers, type stubs, debug information.
     """
 
     wheels: tuple[WheelFile, ...]
@@ -32,6 +32,7 @@ class WheelRecipe:
     python_version: str
     skipped: frozenset[tuple[str, str]] = frozenset()
     is_slim: bool = False
+    size_bytes: int = field(default=0, compare=False)
     fetch: Callable[[], None] = field(default=lambda: None, compare=False)
     is_gzip: bool = field(default=True, init=False)
 
@@ -39,7 +40,7 @@ class WheelRecipe:
     def key(self) -> str:
         """Of the wheels' hashes, the place and the Python."""
         return key_of(
-            "wheels-without-compiled-tests",
+            "wheels-deflated-at-4",
             wheels=[wheel.sha256 for wheel in self.wheels],
             site=self.site,
             python=self.python_version,
@@ -83,9 +84,8 @@ def wheel_recipes(
     if small:
         groups.append(tuple(sorted(small, key=lambda one: one.name)))  # type: ignore[arg-type]
 
-    def fetching(group: tuple[WheelFile, ...]) -> Callable[[], None]:
-        return lambda: fetch(group)
+    def recipe(group: tuple[WheelFile, ...]) -> WheelRecipe:
+        weight = sum(map(sizes, group))
+        return WheelRecipe(group, site, python_version, skipped, is_slim, weight, lambda: fetch(group))
 
-    return tuple(
-        WheelRecipe(group, site, python_version, skipped, is_slim, fetching(group)) for group in groups
-    )
+    return tuple(recipe(group) for group in groups)

@@ -10,16 +10,19 @@ from __future__ import annotations
 import hashlib
 import struct
 import tarfile
-import zlib
 from collections.abc import Iterable
-from pathlib import PurePosixPath
+from functools import lru_cache
 from typing import BinaryIO
+
+from fnpack.oci.inflating import crc32, decompressobj
 
 _BLOCK = 512
 _STORED_MAX = 65535
 _PENDING_BYTES = 1 << 20
 _GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _END = bytes(2 * _BLOCK)
+_SHORT_NAME = 100
+_SMALL_BYTES = 8 << 30
 
 
 class LayerWriter:
@@ -48,9 +51,11 @@ class LayerWriter:
 
     def folder(self, path: str) -> None:
         """Add a folder and those above it."""
-        for parent in reversed(PurePosixPath(path).parents):
-            self._folder(parent.as_posix())
-        self._folder(path)
+        if path in self._seen or path in (".", "/", ""):
+            return
+        self.folder(path.rpartition("/")[0])
+        self._seen.add(path)
+        self._plain(_header(path, 0, 0o755, self._mtime_s, tarfile.DIRTYPE))
 
     def file(self, path: str, content: bytes, *, is_executable: bool = False) -> None:
         """Add a file."""
@@ -62,7 +67,7 @@ class LayerWriter:
         """Add a symbolic link."""
         if path in self._seen:
             return
-        self.folder(PurePosixPath(path).parent.as_posix())
+        self.folder(path.rpartition("/")[0])
         self._seen.add(path)
         entry = tarfile.TarInfo(path)
         entry.type, entry.linkname, entry.mode, entry.mtime = tarfile.SYMTYPE, target, 0o777, self._mtime_s
@@ -96,7 +101,7 @@ class LayerWriter:
         self._flush()
         if self._is_gzip:
             self._write(_GZIP_HEAD)
-        inflater, found, total = zlib.decompressobj(-15), 0, 0
+        inflater, found, total = decompressobj(-15), 0, 0
         for chunk in raw:
             if self._is_gzip:
                 self._write(chunk)
@@ -107,7 +112,7 @@ class LayerWriter:
                 total += len(data)
                 if total > size_bytes:
                     raise ValueError("it is larger than it says")
-                found = zlib.crc32(data, found)
+                found = crc32(data, found)
                 self._diff.update(data)
                 if not self._is_gzip:
                     self._write(data)
@@ -128,7 +133,7 @@ class LayerWriter:
         self._write(_GZIP_HEAD)
         crc = total = 0
         for plain, raw in pieces:
-            crc, total = zlib.crc32(plain, crc), total + len(plain)
+            crc, total = crc32(plain, crc), total + len(plain)
             self._diff.update(plain)
             self._write(raw)
         if total != size_bytes:
@@ -145,21 +150,10 @@ class LayerWriter:
         """Write a file's header; False where the path is there already."""
         if path in self._seen:
             return False
-        self.folder(PurePosixPath(path).parent.as_posix())
+        self.folder(path.rpartition("/")[0])
         self._seen.add(path)
-        self._plain(self._header(path, size_bytes, 0o755 if is_executable else 0o644))
+        self._plain(_header(path, size_bytes, 0o755 if is_executable else 0o644, self._mtime_s))
         return True
-
-    def _folder(self, path: str) -> None:
-        if path in self._seen or path in (".", "/", ""):
-            return
-        self._seen.add(path)
-        self._plain(self._header(path, 0, 0o755, tarfile.DIRTYPE))
-
-    def _header(self, path: str, size_bytes: int, mode: int, kind: bytes = tarfile.REGTYPE) -> bytes:
-        entry = tarfile.TarInfo(path)
-        entry.size, entry.mode, entry.mtime, entry.type = size_bytes, mode, self._mtime_s, kind
-        return entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
 
     def _pad(self, size_bytes: int) -> None:
         self._plain(bytes(-size_bytes % _BLOCK))
@@ -185,9 +179,35 @@ class LayerWriter:
             block = data[start : start + _STORED_MAX]
             is_last = start + _STORED_MAX >= len(data)
             self._write(struct.pack("<BHH", is_last, len(block), len(block) ^ 0xFFFF) + block)
-        self._write(struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF))
+        self._write(struct.pack("<II", crc32(data), len(data) & 0xFFFFFFFF))
 
     def _write(self, data: bytes) -> None:
         self._out.write(data)
         self._digest.update(data)
         self.size_bytes += len(data)
+
+
+def _header(path: str, size_bytes: int, mode: int, mtime_s: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """The header of a file or folder. Most have a short name: those differ from one another in three fields."""
+    name = path.encode("utf-8", "surrogateescape") + (b"/" if kind == tarfile.DIRTYPE else b"")
+    if len(name) > _SHORT_NAME or size_bytes >= _SMALL_BYTES:
+        return _tarfile_header(path, size_bytes, mode, mtime_s, kind)
+    head = bytearray(_empty_header(mode, mtime_s, kind))
+    head[: len(name)] = name
+    head[124:136] = b"%011o\0" % size_bytes
+    head[148:156] = b"%06o\0 " % sum(head)
+    return bytes(head)
+
+
+@lru_cache
+def _empty_header(mode: int, mtime_s: int, kind: bytes) -> bytes:
+    """A header without name and size; its checksum is blank, as it is while it is added up."""
+    head = bytearray(_tarfile_header("-", 0, mode, mtime_s, kind))
+    head[:100], head[124:136], head[148:156] = bytes(100), bytes(12), b" " * 8
+    return bytes(head)
+
+
+def _tarfile_header(path: str, size_bytes: int, mode: int, mtime_s: int, kind: bytes) -> bytes:
+    entry = tarfile.TarInfo(path)
+    entry.size, entry.mode, entry.mtime, entry.type = size_bytes, mode, mtime_s, kind
+    return entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")

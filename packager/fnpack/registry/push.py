@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from fnpack.oci.content import BytesContent, Content, Descriptor, Layer
+from fnpack.parallel import in_parallel
 from fnpack.progress import Progress, ProgressEvent, Status, ignore
 from fnpack.registry.base import RegistryBase
 from fnpack.registry.blobs import Place, has_blob
@@ -17,7 +18,6 @@ from fnpack.registry.client import Registries
 from fnpack.registry.errors import RegistryError
 from fnpack.registry.manifests import put_manifest
 from fnpack.registry.memory import PushedBlobs
-from fnpack.registry.parallel import in_parallel
 from fnpack.registry.reference import Reference
 
 BlobState = Literal["known", "present", "mounted", "pushed"]

@@ -22,6 +22,7 @@ class Counting:
     made: list[int] = field(default_factory=list)
     title: str = "test"
     is_gzip: bool = True
+    size_bytes: int = 0
 
     @property
     def key(self) -> str:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fnpack.oci.writer import LayerWriter
+from fnpack.oci.writer import _header as header
 
 PARTS = st.text(
     st.characters(blacklist_categories=["Cs", "Cc"], blacklist_characters="/\\"), min_size=1, max_size=40
@@ -56,6 +57,20 @@ def test_every_tar_reader_finds_the_files(files, is_gzip) -> None:
         folders = [one.name for one in archive if one.isdir()]
     assert found == files
     assert len(set(folders)) == len(folders)
+
+
+@given(
+    st.one_of(PATHS, st.text("aä", min_size=95, max_size=105)),
+    st.one_of(st.integers(0, 1 << 40), st.sampled_from([(8 << 30) - 1, 8 << 30])),
+    st.sampled_from([0o644, 0o755]),
+    st.sampled_from([0, 1_700_000_000]),
+    st.sampled_from([tarfile.REGTYPE, tarfile.DIRTYPE]),
+)
+def test_header_is_the_one_of_tarfile(path, size, mode, mtime_s, kind) -> None:
+    entry = tarfile.TarInfo(path)
+    entry.size, entry.mode, entry.mtime, entry.type = size, mode, mtime_s, kind
+    expected = entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+    assert header(path, size, mode, mtime_s, kind) == expected
 
 
 def test_gzip_and_plain_have_one_diff_id() -> None:
