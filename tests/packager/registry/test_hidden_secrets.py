@@ -50,4 +50,5 @@ def test_no_secret_is_shown(record: object) -> None:
 def test_what_is_no_secret_is_shown() -> None:
     assert repr(LOGIN) == "RegistryLogin(address='registry.test', username='me')"
     settings = repr(RegistrySettings(target="registry.test", logins=(LOGIN,)))
-    assert "target='registry.test'" in settings and "username='me'" in settings
+    assert "target='registry.test'" in settings
+    assert "username='me'" in settings
