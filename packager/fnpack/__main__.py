@@ -9,6 +9,7 @@ if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
         0
     ]  # `python -m` puts the current folder first: a json.py of the project must not become ours
 
+import gc
 import signal
 from types import FrameType
 
@@ -17,6 +18,8 @@ def main() -> None:
     """Run the command line and exit with its code."""
     # SIGTERM (a cancelled CI job) unwinds as Ctrl-C does, so that nothing half-made is left; a host sets its own.
     signal.signal(signal.SIGTERM, _interrupt)
+    if sys.argv[1:2] == ["build"]:
+        gc.set_threshold(20_000, 50, 100)  # a short life: modules make many objects, and no garbage
     try:
         from fnpack.cli import run
 

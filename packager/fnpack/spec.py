@@ -6,7 +6,6 @@ It owns no reading, no validation of files and no defaults that depend on the ma
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -77,13 +76,16 @@ class Output(NamedTuple):
     connection: str = DEFAULT_CONNECTION
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryLogin:
+class RegistryLogin(NamedTuple):
     """Credentials of the base image's registry. Never printed: `repr` leaves the password out."""
 
     address: str
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
+
+    def __repr__(self) -> str:
+        """Without the password."""
+        return f"RegistryLogin(address={self.address!r}, username={self.username!r})"
 
 
 class CondaPackages(NamedTuple):

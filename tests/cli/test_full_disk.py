@@ -222,21 +222,6 @@ def test_full_disk_of_an_sbom_is_told_before_the_image_goes_anywhere(build, disk
     assert not (tmp_path / "out").exists()
 
 
-def test_full_folder_for_temporary_files_is_told(build, disk, warm, tmp_path) -> None:
-    cache = tmp_path / "cache"
-    shutil.copytree(warm, cache, ignore=shutil.ignore_patterns("host-locks", "layers"), copy_function=os.link)
-    disk.mount("8k")  # one page is left, so that Python takes it
-    (disk.path / "full").write_bytes(b"x" * 4096)
-    settings = {"FNPACK_CACHE": str(cache), "TMPDIR": str(disk.path)}
-    refused(build(**settings), "FN005", place=disk.path, hint="TMPDIR")
-    assert [path.name for path in disk.path.iterdir()] == ["full"]
-    assert not half_written(cache)
-    disk.resize("100m")
-    ended = build(**settings)
-    assert ended.code == ExitCode.OK, ended.stderr
-    assert ended.stdout == build().stdout, "another image than with room from the start"
-
-
 def test_layers_are_made_without_temporary_files(build, disk, warm, tmp_path) -> None:
     cache = tmp_path / "cache"
     shutil.copytree(warm, cache, ignore=shutil.ignore_patterns("layers"), copy_function=os.link)

@@ -61,9 +61,9 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; an unknown one gets a suggestion."""
-        import difflib
-
         if args and not args[0].startswith("-") and args[0] not in self.commands_at:
+            import difflib
+
             near = difflib.get_close_matches(args[0], list(self.commands_at), n=1)
             hint = f" Did you mean `{near[0]}`?" if near else ""
             raise click.UsageError(f"no command `{args[0]}`.{hint}", ctx)

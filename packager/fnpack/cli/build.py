@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shlex
 from pathlib import Path
@@ -183,7 +182,6 @@ def build(  # noqa: PLR0917 - click passes them by name
     **options: str | bool | tuple[str, ...] | None,
 ) -> None:
     """Turn model, entry script and configuration of the folder PROJECT into an image; print its reference on stdout."""
-    gc.set_threshold(20_000, 50, 100)  # a short life: modules make many objects, and no garbage
     from fnpack import build as builder
     from fnpack.config.build import complete
     from fnpack.config.discovery import discover

@@ -8,9 +8,8 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Protocol, TextIO
+from typing import NamedTuple, Protocol, TextIO
 
 from fnpack.progress import ProgressEvent
 
@@ -61,11 +60,10 @@ class PlainView:
         """Nothing is drawn."""
 
 
-@dataclass(slots=True)
-class _Running:
+class _Running(NamedTuple):
     event: ProgressEvent
     since: float
-    first_bytes: int = 0
+    first_bytes: int
 
 
 class LiveView(PlainView):
@@ -102,7 +100,7 @@ class LiveView(PlainView):
         if known is None:
             self._running[event.step] = _Running(event, time.monotonic(), event.current_bytes or 0)
         else:
-            known.event = event
+            self._running[event.step] = known._replace(event=event)
 
     def _draw(self) -> None:
         width = max(20, shutil.get_terminal_size().columns - 1)

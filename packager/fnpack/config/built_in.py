@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -86,4 +85,6 @@ def _as_registered(found: Found, model: ModelSource) -> Found:
         return found
     first, *others = found.requirements
     line = pinned(distribution(first), model.framework_version)
+    from dataclasses import replace
+
     return replace(found, version=model.framework_version, requirements=(line, *others))

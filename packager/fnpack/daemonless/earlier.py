@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fnpack.atomic_file import replacing
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
 CACHE_LABEL = "io.fnpack.layers"
 
 
-@dataclass(slots=True)
 class Earlier:
     """What recipes make, as an image that was pushed before says; with it a new machine need not make it again."""
 
-    cache: LayerCache
-    layers: dict[str, Known] = field(default_factory=dict)
-    clashes: dict[str, list[list[str]]] = field(default_factory=dict)
-    used: dict[str, list[list[str]]] = field(default_factory=dict)
+    def __init__(self, cache: LayerCache) -> None:
+        self.cache = cache
+        self.layers: dict[str, Known] = {}
+        self.clashes: dict[str, list[list[str]]] = {}
+        self.used: dict[str, list[list[str]]] = {}
 
     def overwritten(self, key: str) -> frozenset[tuple[str, str]] | None:
         """Which files of a set of wheels are overwritten, if that is known."""

@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,19 +35,19 @@ if TYPE_CHECKING:
 _WORKERS = 4
 
 
-@dataclass(slots=True)
 class Parts:
     """What layers are made from, for one platform."""
 
-    base: Base
-    target: Target
-    app: FunctionApp
-    model_files: dict[str, dict[str, Path]]  # by model, path in the image to file here
-    recipes: list[Recipe] = field(default_factory=list)
-    conda_python: str | None = None
-    dependencies: Dependencies | None = None  # pip's packages
-    prefix: CondaPrefix | None = None
-    models: list[ModelContents] = field(default_factory=list)  # known when the layers are
+    def __init__(
+        self, base: Base, target: Target, app: FunctionApp, model_files: dict[str, dict[str, Path]]
+    ) -> None:
+        """`model_files` are by model, path in the image to file here."""
+        self.base, self.target, self.app, self.model_files = base, target, app, model_files
+        self.recipes: list[Recipe] = []
+        self.conda_python: str | None = None
+        self.dependencies: Dependencies | None = None  # pip's packages
+        self.prefix: CondaPrefix | None = None
+        self.models: list[ModelContents] = []  # known when the layers are
 
 
 def parts_of(  # noqa: PLR0917 - a step of a build, called once
@@ -80,7 +79,8 @@ def parts_of(  # noqa: PLR0917 - a step of a build, called once
         lock_text=found.requirements_txt if found else "",
         place=lambda source, place: placed.update({place: source}),
     )
-    parts = Parts(base, target, app, _model_files(placed), dependencies=found)
+    parts = Parts(base, target, app, _model_files(placed))
+    parts.dependencies = found
     with in_phase(progress, "resolve") as told:
         _add_recipes(parts, settings, conda, remote, told)
     return parts

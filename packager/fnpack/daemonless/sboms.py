@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +33,7 @@ def with_sboms(
     from fnpack.provenance.sbom import sbom_of
 
     return [
-        replace(image, sbom=sbom_of(contents_of(part))) for image, part in zip(images, parts, strict=True)
+        image._replace(sbom=sbom_of(contents_of(part))) for image, part in zip(images, parts, strict=True)
     ]
 
 

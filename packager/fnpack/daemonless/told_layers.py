@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
 from fnpack.oci.content import Content, Descriptor
@@ -22,7 +22,7 @@ def told_image(image: Image, progress: Progress) -> Image:
         return _ToldContent(content.descriptor, content.open, name, progress)
 
     layers = tuple(one._replace(content=told(one.content, one.title)) for one in image.layers)
-    return replace(image, layers=layers)
+    return image._replace(layers=layers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from fnpack.dependencies.index import PackageIndex, without_login
@@ -84,8 +84,7 @@ def with_keyring(index: PackageIndex) -> PackageIndex | None:
         login = None if credentials.known(url) else credentials.from_keyring(url)
         return with_login(url, login) if login else url
 
-    found = replace(
-        index,
+    found = index._replace(
         index_url=complete(index.index_url) if index.index_url else None,
         extra_index_urls=tuple(map(complete, index.extra_index_urls)),
     )

@@ -12,9 +12,9 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 _UV_INDEX_VARIABLES = (
@@ -23,22 +23,23 @@ _UV_INDEX_VARIABLES = (
 _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
-@dataclass(frozen=True, slots=True)
-class PackageIndex:
+class PackageIndex(NamedTuple):
     """The package-index settings of one user. `repr` shows none of them, since URLs may hold credentials."""
 
-    index_url: str | None = field(default=None, repr=False)
-    extra_index_urls: tuple[str, ...] = field(default=(), repr=False)
-    trusted_hosts: tuple[str, ...] = field(default=(), repr=False)
-    find_links: tuple[Path, ...] = field(default=(), repr=False)  # local folders that exist
-    certificate: Path | None = field(default=None, repr=False)
-    netrc_file: Path | None = field(default=None, repr=False)
-    proxy: str | None = field(default=None, repr=False)
-    timeout_s: int | None = field(default=None, repr=False)
-    no_index: bool = field(default=False, repr=False)
-    from_uv: bool = field(
-        default=False, repr=False
-    )  # uv reads its own settings; they are not handed to it again
+    index_url: str | None = None
+    extra_index_urls: tuple[str, ...] = ()
+    trusted_hosts: tuple[str, ...] = ()
+    find_links: tuple[Path, ...] = ()  # local folders that exist
+    certificate: Path | None = None
+    netrc_file: Path | None = None
+    proxy: str | None = None
+    timeout_s: int | None = None
+    no_index: bool = False
+    from_uv: bool = False  # uv reads its own settings; they are not handed to it again
+
+    def __repr__(self) -> str:
+        """Nothing of it."""
+        return "PackageIndex()"
 
     @classmethod
     def discover(cls, environ: Mapping[str, str] | None = None) -> PackageIndex:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,13 +29,12 @@ class Requirements(NamedTuple):
     stubs: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
+class _Work(NamedTuple):
     """What one resolution is about."""
 
     requirements: Requirements
     project: Path
-    index: PackageIndex
+    package_index: PackageIndex
 
 
 def lock(
@@ -59,7 +57,7 @@ def lock(
     old = lockfile.read(path)
     wanted = _inputs(requirements, targets, project, index, old)
     changes = ["there is none"] if old is None else old.inputs.differences(wanted)
-    moved = old is not None and old.inputs.index != wanted.index
+    moved = old is not None and old.inputs.index_digest != wanted.index_digest
     if old is not None and not changes and mode != "upgrade" and (mode == "locked" or not moved):
         return old
     if mode == "locked":
@@ -69,10 +67,10 @@ def lock(
         )
     new = _resolve(_Work(requirements, project, index), targets, wanted, old, keep_pins=mode != "upgrade")
     if old is not None and new.text == old.text:
-        return replace(old, is_new=True)
+        return old._replace(is_new=True)
     if lockfile.write(new, path):
-        return replace(new, path=path)
-    return replace(new, note=f"the lock file {path} cannot be written; the next build resolves again")
+        return new._replace(path=path)
+    return new._replace(note=f"the lock file {path} cannot be written; the next build resolves again")
 
 
 def _inputs(
@@ -88,7 +86,7 @@ def _inputs(
         constraints=tuple(portable(line, project) for line in requirements.constraints),
         python=python,
         platforms=levels(targets, old.inputs.platforms if old else {}),
-        index=index.digest(),
+        index_digest=index.digest(),
         provided=requirements.provided,
         local=local_inputs(requirements.lines, project),
     )
@@ -114,7 +112,7 @@ def _resolve(
         known = known or text  # the same versions on all platforms, where that is possible
     found = {target: found[target] for target in sorted(found, key=lambda target: target.platform)}
     document = merge.merge(found, work.project, work.requirements.provided)
-    inputs = replace(wanted, platforms={target.platform: target.level for target in found})
+    inputs = wanted._replace(platforms={target.platform: target.level for target in found})
     return Lock(work.project, lockfile.render(document, inputs), inputs, is_new=True)
 
 
@@ -145,13 +143,13 @@ def _for_target(work: _Work, target: Target, known: str) -> tuple[str, Target]:
             one,
             folder=work.project,
             source=asked.source,
-            index=work.index,
+            index=work.package_index,
             constraints=(*asked.constraints, *asked.provided),
             known=known,
             stubs=asked.stubs,
         )
 
-    usual = replace(target, libc_version=min(target.glibc, USUAL_GLIBC)) if target.libc == "glibc" else target
+    usual = target._replace(libc_version=min(target.glibc, USUAL_GLIBC)) if target.libc == "glibc" else target
     if usual.level == target.level:
         return attempt(target), usual
     try:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fnpack.dependencies import toml
 from fnpack.dependencies.cache import writing
@@ -27,22 +26,21 @@ _HEADER = (
 _MARK = "\n[[packages]]\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
+class Inputs(NamedTuple):
     """What a lock depends on, in a form that is the same on every machine.
 
-    `platforms` maps `linux/amd64` to the level of its C library (`glibc 2.28`); `index` is a hash of the package-index
-    settings; `provided` are packages that conda installs (`numpy==1.26.4`); `local` maps paths to the hash of what
-    decides about their dependencies.
+    `platforms` maps `linux/amd64` to the level of its C library (`glibc 2.28`); `index_digest` is a hash of the
+    package-index settings; `provided` are packages that conda installs (`numpy==1.26.4`); `local` maps paths to the
+    hash of what decides about their dependencies.
     """
 
     requirements: tuple[str, ...]
     python: str
     platforms: Mapping[str, str]
-    index: str
+    index_digest: str
     constraints: tuple[str, ...] = ()
     provided: tuple[str, ...] = ()
-    local: Mapping[str, str] = field(default_factory=dict)
+    local: Mapping[str, str] = {}
 
     def differences(self, wanted: Inputs) -> list[str]:
         """What is wanted and not in the lock, or the other way round, one line each; the index is another matter."""
@@ -63,20 +61,19 @@ class Inputs:
 
     def to_toml(self) -> str:
         """The table `[tool.fnpack]`."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values = {name.removesuffix("_digest"): value for name, value in self._asdict().items()}
         kept = {key: value for key, value in values.items() if value or key in {"requirements", "index"}}
         return toml.table("tool.fnpack", {"version": _SCHEMA, **kept})
 
 
-@dataclass(frozen=True)
-class Lock:
+class Lock(NamedTuple):
     """A lock, in memory. Relative paths in it start at `folder`. `path` is None where it is kept nowhere.
 
     `is_new` says that it was resolved just now; `note` tells what a person should know about it, if anything.
     """
 
     folder: Path
-    text: str = field(repr=False)
+    text: str
     inputs: Inputs
     path: Path | None = None
     is_new: bool = False
@@ -87,12 +84,13 @@ class Lock:
         """SHA-256 of the lock's text: what was chosen depends on nothing else but the target."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
-    @cached_property
+    @property
     def document(self) -> Pylock:
         """The lock as PEP 751 has it. Raises LockFileError."""
         return parse(self.text, self.path)
 
 
+@lru_cache(maxsize=4)
 def parse(text: str, path: Path | None) -> Pylock:
     """A PEP 751 document. Raises LockFileError."""
     from packaging.pylock import Pylock, PylockUnsupportedVersionError, PylockValidationError
@@ -164,7 +162,7 @@ def _inputs(head: str, path: Path) -> Inputs:
             requirements=tuple(map(str, tool["requirements"])),
             python=str(tool["python"]),
             platforms=dict(tool["platforms"]),
-            index=str(tool["index"]),
+            index_digest=str(tool["index"]),
             constraints=tuple(map(str, tool.get("constraints", ()))),
             provided=tuple(map(str, tool.get("provided", ()))),
             local=dict(tool.get("local", {})),

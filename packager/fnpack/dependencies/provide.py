@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from fnpack.cache_pruning import used
 from fnpack.dependencies import cache
@@ -20,8 +20,7 @@ from fnpack.progress import Progress, ignore
 from fnpack.spec import LockMode
 
 
-@dataclass(frozen=True, slots=True)
-class Dependencies:
+class Dependencies(NamedTuple):
     """What was resolved. Nothing of an index is fetched yet.
 
     `requirements_txt` is the app's, `selected` what each target gets. `local` are the files that no index has: wheels
@@ -32,7 +31,7 @@ class Dependencies:
     requirements_txt: str
     selected: dict[Target, tuple[Selected, ...]]
     local: tuple[Path, ...]
-    index: PackageIndex = field(repr=False)
+    package_index: PackageIndex
 
 
 def resolve(
@@ -73,8 +72,8 @@ def wheels(
     `only` names the packages that are needed, where the layers of the others are known already.
     """
     wanted = [one for one in dependencies.selected[target] if only is None or one.name in only]
-    places = _files(wanted, dependencies.index, progress)
-    found = [one.wheel or _built(one, places, target, dependencies.index) for one in wanted]
+    places = _files(wanted, dependencies.package_index, progress)
+    found = [one.wheel or _built(one, places, target, dependencies.package_index) for one in wanted]
     return tuple(sorted(found, key=lambda wheel: wheel.name))
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fnpack.dependencies.errors import DependencyError
 
@@ -21,8 +20,7 @@ _MUSL_MINOR = 2
 _OLD_NAMES = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What packages are chosen for. `python_version` is "3.11" style.
 
     `libc_version` is the base image's (`(2, 36)`), or None while it is not known.
@@ -33,16 +31,14 @@ class Target:
     libc: Libc = "glibc"
     libc_version: tuple[int, int] | None = None
 
-    def __post_init__(self) -> None:
+    @property
+    def machine(self) -> str:
+        """`x86_64` or `aarch64`, as markers and wheels have it. Raises DependencyError for another platform."""
         if self.platform not in MACHINES:
             raise DependencyError(
                 f"dependencies cannot be locked for the platform `{self.platform}`",
                 hint="use linux/amd64 or linux/arm64",
             )
-
-    @property
-    def machine(self) -> str:
-        """`x86_64` or `aarch64`, as markers and wheels have it."""
         return MACHINES[self.platform]
 
     @property

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -49,12 +48,15 @@ class Content(Protocol):
         """A stream of the bytes from `offset` on. The caller closes it."""
 
 
-@dataclass(frozen=True, slots=True)
-class BytesContent:
+class BytesContent(NamedTuple):
     """A content in memory: a config, a manifest, a small layer."""
 
     descriptor: Descriptor
-    data: bytes = field(repr=False)
+    data: bytes
+
+    def __repr__(self) -> str:
+        """Without the bytes."""
+        return f"BytesContent({self.descriptor!r})"
 
     @classmethod
     def of(cls, data: bytes, media_type: str, annotations: Mapping[str, str] | None = None) -> BytesContent:

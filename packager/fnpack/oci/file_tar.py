@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, cast
@@ -12,7 +11,6 @@ from typing import BinaryIO, NamedTuple, cast
 from fnpack.oci.content import LAYER, Descriptor
 from fnpack.oci.file_digests import Stamp, changed, chunks, stamp_of
 from fnpack.oci.layer_cache import Known
-from fnpack.oci.writer import LayerWriter
 
 
 class TarFile(NamedTuple):
@@ -111,6 +109,10 @@ def _from(files: Sequence[TarFile], mtime_s: int, offset: int) -> Iterator[bytes
 
 def _parts(files: Sequence[TarFile], mtime_s: int) -> Iterator[bytes | TarFile]:
     """The tar's bytes in order, with the files in the place of theirs."""
+    import tarfile
+
+    from fnpack.oci.writer import LayerWriter
+
     out = io.BytesIO()
     writer = LayerWriter(out, is_gzip=False, mtime_s=mtime_s)  # for the folders, each of them once
     for one in files:

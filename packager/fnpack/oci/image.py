@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
 from fnpack.oci.content import (
@@ -38,15 +37,14 @@ class ImageSettings(NamedTuple):
     exposed_ports: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """One platform's image. `layers` are those of the base first; `sbom` goes with it where there is place for one."""
 
     platform: str
     config: BytesContent
     layers: tuple[Layer, ...]
-    manifest: BytesContent = field(repr=False)
-    sbom: BytesContent | None = field(default=None, repr=False)
+    manifest: BytesContent
+    sbom: BytesContent | None = None
 
     @property
     def digest(self) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
 from fnpack.oci.content import LAYER, LAYER_GZIP, Descriptor, FileContent, Layer
 from fnpack.oci.layer_cache import Known, LayerCache
-from fnpack.oci.writer import LayerWriter
+
+if TYPE_CHECKING:
+    from fnpack.oci.writer import LayerWriter
 
 FORMAT = "1"  # part of every key: another way of writing layers is another layer
 
@@ -47,12 +48,11 @@ def key_of(kind: str, **inputs: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class LazyContent:
+class LazyContent(NamedTuple):
     """A layer that is known by its digest and made only when somebody wants its bytes."""
 
     descriptor: Descriptor
-    make: Callable[[], FileContent] = field(repr=False)
+    make: Callable[[], FileContent]
 
     def open(self, offset: int = 0) -> BinaryIO:
         """Make the layer, or take it from the cache, and read it from `offset` on."""
@@ -89,6 +89,8 @@ def is_new(
 
 def make(recipe: Recipe, cache: LayerCache, key: str, mtime_s: int = 0) -> Layer:
     """Write the layer into the cache, whatever is there. Raises LayerCacheError, UnsafeContent."""
+    from fnpack.oci.writer import LayerWriter
+
     with cache.writing() as file:
         writer = LayerWriter(file, is_gzip=recipe.is_gzip, mtime_s=mtime_s)
         recipe.write(writer)

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from fnpack.oci.compiled import compiled, interpreter
 from fnpack.oci.errors import UnsafeContent
 from fnpack.oci.file_digests import HashedFile, Stamp, changed, chunks, hashed_files, stamp_of
 from fnpack.oci.recipes import key_of
-from fnpack.oci.writer import LayerWriter
+
+if TYPE_CHECKING:
+    from fnpack.oci.writer import LayerWriter
 
 
-@dataclass(frozen=True)
 class FilesRecipe:
     """A layer of small files. `files` maps paths in the image (no leading slash) to paths here.
 
     With a `python_version` their modules are compiled for it, too. `note` is where their digests are remembered.
     """
 
-    files: Mapping[str, Path] = field(repr=False)
-    title: str
-    python_version: str | None = None
-    note: Path | None = field(default=None, repr=False)
-    is_gzip: bool = field(default=False, init=False)
+    is_gzip = False
+
+    def __init__(
+        self,
+        files: Mapping[str, Path],
+        title: str,
+        python_version: str | None = None,
+        note: Path | None = None,
+    ) -> None:
+        self.files, self.title, self.python_version, self.note = files, title, python_version, note
 
     @cached_property
     def key(self) -> str:
@@ -68,15 +74,18 @@ class FilesRecipe:
                 writer.file(path, content)
 
 
-@dataclass(frozen=True)
-class TreeRecipe:
+class TreeRecipe(NamedTuple):
     """A layer of a whole folder with its links, such as a conda environment; `digest` stands for its content."""
 
     root: Path
     prefix: str  # in the image, without a leading slash
     digest: str
     title: str
-    is_gzip: bool = field(default=False, init=False)
+
+    @property
+    def is_gzip(self) -> bool:
+        """A plain tar: the registry's storage, or nobody, compresses it."""
+        return False
 
     @property
     def key(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,6 @@ LARGE_BYTES = 5 * 1000 * 1000
 MOST_LAYERS = 30
 
 
-@dataclass(frozen=True)
 class WheelRecipe:
     """A layer of wheels installed below `site`, a path in the image without a leading slash.
 
@@ -27,14 +25,20 @@ class WheelRecipe:
     the host does not need is left out: commands, sources for compilers, type stubs, debug information.
     """
 
-    wheels: tuple[WheelFile, ...]
-    site: str
-    python_version: str
-    skipped: frozenset[tuple[str, str]] = frozenset()
-    is_slim: bool = False
-    size_bytes: int = field(default=0, compare=False)
-    fetch: Callable[[], None] = field(default=lambda: None, compare=False)
-    is_gzip: bool = field(default=True, init=False)
+    is_gzip = True
+
+    def __init__(  # noqa: PLR0917 - a record
+        self,
+        wheels: tuple[WheelFile, ...],
+        site: str,
+        python_version: str,
+        skipped: frozenset[tuple[str, str]] = frozenset(),
+        is_slim: bool = False,
+        size_bytes: int = 0,
+        fetch: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.wheels, self.site, self.python_version = wheels, site, python_version
+        self.skipped, self.is_slim, self.size_bytes, self.fetch = skipped, is_slim, size_bytes, fetch
 
     @cached_property
     def key(self) -> str:

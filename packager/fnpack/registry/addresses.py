@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from fnpack.registry.errors import RegistryError
@@ -10,14 +10,17 @@ from fnpack.registry.errors import RegistryError
 PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """`scheme://host:port` and the target (path and query). `host` has no brackets."""
+class Address(NamedTuple):
+    """`scheme://host:port` and the target (path and query), which `repr` hides. `host` has no brackets."""
 
     scheme: str
     host: str
     port: int
-    target: str = field(default="/", repr=False)
+    target: str = "/"
+
+    def __repr__(self) -> str:
+        """Without the target."""
+        return f"Address(scheme={self.scheme!r}, host={self.host!r}, port={self.port!r})"
 
     @classmethod
     def parse(cls, url: str) -> Address:
@@ -52,7 +55,7 @@ class Address:
 
     def to(self, target: str) -> Address:
         """Another target at the same origin."""
-        return replace(self, target=target)
+        return self._replace(target=target)
 
     def join(self, location: str) -> Address:
         """What a Location header from here means.
@@ -65,12 +68,12 @@ class Address:
             raise RegistryError("a registry gave an address that cannot be read") from None
         if self.scheme == "https" and joined.scheme == "http" and joined.host == self.host:
             port = self.port if joined.port in (80, self.port) else joined.port
-            return replace(joined, scheme="https", port=port)
+            return joined._replace(scheme="https", port=port)
         return joined
 
     def with_query(self, text: str) -> Address:
         """The same with `text` at the end of the query."""
-        return replace(self, target=self.target + ("&" if "?" in self.target else "?") + text)
+        return self._replace(target=self.target + ("&" if "?" in self.target else "?") + text)
 
 
 def is_sendable(text: str) -> bool:

@@ -11,8 +11,7 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import cast
+from typing import NamedTuple, cast
 from urllib.parse import quote, urlencode
 
 from fnpack.registry import credentials
@@ -31,14 +30,17 @@ _LARGEST_ANSWER_BYTES = 1024 * 1024
 Send = Callable[[str, Address, Mapping[str, str], bytes | None], Response]
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A bearer token, what it is for, and until when (seconds since 1970)."""
+class Token(NamedTuple):
+    """A bearer token, what it is for, and until when (seconds since 1970). `repr` leaves its text out."""
 
     scopes: Scopes
     expires_at: float
-    text: str = field(repr=False)
+    text: str
     is_kept: bool = False  # from an earlier run
+
+    def __repr__(self) -> str:
+        """Without the text."""
+        return f"Token(scopes={self.scopes!r}, expires_at={self.expires_at!r}, is_kept={self.is_kept!r})"
 
 
 class Authorisation:

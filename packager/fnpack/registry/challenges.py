@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Scopes = frozenset[str]  # `repository:team/app:pull,push`, each resource once, actions sorted
 
@@ -14,14 +13,13 @@ _PART = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(NamedTuple):
     """How a registry wants to be told who asks. A bearer token comes from `realm`, for `service`."""
 
     scheme: Literal["basic", "bearer"]
     realm: str = ""
     service: str = ""
-    scopes: Scopes = field(default=frozenset())
+    scopes: Scopes = frozenset()
 
 
 def challenge_in(headers: Iterable[str]) -> Challenge | None:

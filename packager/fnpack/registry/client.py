@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from types import TracebackType
 from urllib.parse import quote
 
@@ -228,7 +227,7 @@ class Registry:
         """The request to send again: the scheme may have been found out meanwhile."""
         if not self._is_ours(request.address):
             return request
-        return replace(request, address=replace(request.address, scheme=self.address("/").scheme))
+        return request._replace(address=request.address._replace(scheme=self.address("/").scheme))
 
     def _send(self, request: Request) -> Response:
         """One request, through redirects. A redirect to another party gets no Authorization."""
@@ -246,7 +245,7 @@ class Registry:
             headers = request.headers
             if target.origin != request.address.origin:
                 headers = {name: value for name, value in headers.items() if name != "Authorization"}
-            request = replace(request, address=target, headers=headers)
+            request = request._replace(address=target, headers=headers)
         raise RegistryError(f"`{self.name}` sends us from one address to the next", registry=self.name)
 
     def _send_once(self, request: Request) -> Response:
@@ -322,7 +321,7 @@ _HINT_413 = "The registry, or a proxy before it, limits the size of requests (ng
 
 def _with(request: Request, authorisation: str | None) -> Request:
     headers = {**_COMMON, **request.headers}
-    return replace(request, headers={**headers, "Authorization": authorisation} if authorisation else headers)
+    return request._replace(headers={**headers, "Authorization": authorisation} if authorisation else headers)
 
 
 def _says(text: str) -> str:

@@ -9,7 +9,6 @@ import contextlib
 import json
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fnpack.config.image_names import DOCKER_HUB, registry_name
@@ -20,17 +19,20 @@ _HELPER_TIMEOUT_S = 30.0
 _TOKEN_USER = "<token>"  # noqa: S105 - how credential helpers say that the secret is an identity token
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(NamedTuple):
     """A login. With `identity_token` a token server gives tokens for that, else for name and password.
 
-    `source` says in words where it was found.
+    `source` says in words where it was found. `repr` shows no secret.
     """
 
     source: str
     username: str = ""
-    password: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)
+    password: str = ""
+    identity_token: str = ""
+
+    def __repr__(self) -> str:
+        """Without password and token."""
+        return f"Credential(source={self.source!r}, username={self.username!r})"
 
 
 class Found(NamedTuple):

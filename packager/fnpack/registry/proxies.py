@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from fnpack.registry.addresses import is_loopback
@@ -10,13 +11,16 @@ from fnpack.registry.errors import ProxyFailed
 from fnpack.registry.settings import Proxies
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
-    """An HTTP proxy; `headers` hold its login."""
+class Proxy(NamedTuple):
+    """An HTTP proxy; `headers` hold its login, so `repr` leaves them out."""
 
     host: str
     port: int
-    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        """Without the login."""
+        return f"Proxy(host={self.host!r}, port={self.port!r})"
 
 
 def proxy_for(scheme: str, host: str, port: int, proxies: Proxies) -> Proxy | None:

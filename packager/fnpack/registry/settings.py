@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fnpack.cache_folder import cache_folder, home_folder
 from fnpack.config.image_names import registry_name
@@ -19,34 +18,37 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_SECRETS = frozenset({"aad_token", "auth_text"})
 
 
-@dataclass(frozen=True, slots=True)
-class Proxies:
+class Proxies(NamedTuple):
     """The HTTP proxies to go through, by the scheme of the address wanted. `repr` hides them: they may hold a login."""
 
-    http: str | None = field(default=None, repr=False)
-    https: str | None = field(default=None, repr=False)
+    http: str | None = None
+    https: str | None = None
     exceptions: tuple[str, ...] = ()  # NO_PROXY: hosts, `.domain`s, `host:port`s, networks, or `*`
 
+    def __repr__(self) -> str:
+        """Without the proxies."""
+        return f"Proxies(exceptions={self.exceptions!r})"
 
-@dataclass(frozen=True, slots=True)
-class RegistrySettings:
+
+class RegistrySettings(NamedTuple):
     """All that a registry client is told. `discover` fills it from the environment; tests and callers replace parts.
 
     `insecure` are registries (`host[:port]`) that may be reached without TLS, or with a certificate nobody vouches for.
     `logins` come first among the places for a login. `variable_login` is that of FNPACK_REGISTRY_USERNAME; without an
     address it goes to `target` alone, the registry that is pushed to. `cache` is the folder for what is kept from run
-    to run, or None to keep nothing.
+    to run, or None to keep nothing. `repr` shows no login.
     """
 
     insecure: frozenset[str] = frozenset()
     logins: tuple[RegistryLogin, ...] = ()
     variable_login: RegistryLogin | None = None
     target: str | None = None
-    aad_token: str | None = field(default=None, repr=False)
+    aad_token: str | None = None
     auth_files: tuple[Path, ...] = ()  # first come, first served
-    auth_text: str | None = field(default=None, repr=False)  # DOCKER_AUTH_CONFIG
+    auth_text: str | None = None  # DOCKER_AUTH_CONFIG
     proxies: Proxies = Proxies()
     ca_files: tuple[Path, ...] = ()
     certificate_folders: tuple[Path, ...] = ()  # with a folder `host[:port]` for each registry
@@ -62,6 +64,11 @@ class RegistrySettings:
     chunk_bytes: int = 64 * MIB
     small_chunk_bytes: int = 4 * MIB  # the last way, where larger requests are refused
     ask_first_bytes: int = 64 * 1024  # a smaller blob is sent without asking whether it is there
+
+    def __repr__(self) -> str:
+        """Without the token, and the text that may hold passwords."""
+        shown = [f"{name}={value!r}" for name, value in self._asdict().items() if name not in _SECRETS]
+        return f"RegistrySettings({', '.join(shown)})"
 
     @classmethod
     def discover(

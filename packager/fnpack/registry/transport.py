@@ -8,9 +8,8 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fnpack.registry.addresses import Address
 from fnpack.registry.errors import (
@@ -38,8 +37,7 @@ class Readable(Protocol):
         """The next bytes, and how many; 0 at the end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """What a request carries: `size_bytes` bytes of the stream that `open` gives anew for each attempt.
 
     `sent` is told how many bytes each write took.
@@ -47,18 +45,21 @@ class Body:
 
     size_bytes: int
     open: Callable[[], Readable]
-    sent: Callable[[int], None] = field(default=lambda _: None)
+    sent: Callable[[int], None] = lambda _: None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What to send where; `timeout_s` is for the answer alone. `repr` shows no header, since one may be a login."""
 
     method: str
     address: Address
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: Body | bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = {}
+    body: Body | bytes | None = None
     timeout_s: float | None = None
+
+    def __repr__(self) -> str:
+        """Without headers and body."""
+        return f"Request(method={self.method!r}, address={self.address!r}, timeout_s={self.timeout_s!r})"
 
 
 class Response:

@@ -156,7 +156,7 @@ def test_lines_that_can_be_neither_pinned_nor_built_are_refused(resolved, line: 
 
 def test_unknown_platform_is_refused() -> None:
     with pytest.raises(DependencyError, match="linux/s390x"):
-        Target("linux/s390x", "3.11")
+        Target("linux/s390x", "3.11").tags()
 
 
 def test_folder_is_built_pinned_by_its_wheel_and_handed_to_pip(resolved, index: Index, project: Path) -> None:

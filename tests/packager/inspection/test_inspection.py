@@ -6,7 +6,6 @@ import json
 import subprocess
 import tarfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +68,7 @@ def ours(platform: str = "linux/amd64", labels: dict[str, str] | None = None) ->
         ImageSettings({}, LABELS if labels is None else labels), created="2023-11-14T22:13:20Z",
         annotations={"org.opencontainers.image.title": "score"},
     )  # fmt: skip
-    return replace(made, sbom=BytesContent.of(json.dumps(SBOM).encode(), CYCLONEDX))
+    return made._replace(sbom=BytesContent.of(json.dumps(SBOM).encode(), CYCLONEDX))
 
 
 def push(target: Reference, *images: Image) -> Reference:
@@ -160,7 +159,7 @@ def test_layout_of_several_platforms_has_an_sbom_for_each(tmp_path: Path) -> Non
     documents = [
         BytesContent.of(json.dumps({"components": [], "n": n}).encode(), CYCLONEDX) for n in range(2)
     ]
-    images = [replace(one, sbom=sbom) for one, sbom in zip(images, documents, strict=True)]
+    images = [one._replace(sbom=sbom) for one, sbom in zip(images, documents, strict=True)]
     top = write_layout(images, tmp_path / "image")
     for number, one in enumerate(images):
         opened = open_image(f"oci-layout:{tmp_path}/image", one.platform)
@@ -201,7 +200,7 @@ def test_image_that_fnpack_did_not_make_shows_its_layers(registry: str) -> None:
     ],
 )
 def test_labels_of_a_stranger_break_nothing(tmp_path: Path, labels: dict[str, str]) -> None:
-    write_layout([replace(ours(labels=labels), sbom=None)], tmp_path / "image")
+    write_layout([ours(labels=labels)._replace(sbom=None)], tmp_path / "image")
     assert json.dumps(facts(f"oci-layout:{tmp_path}/image"))
 
 
@@ -269,7 +268,7 @@ def test_registry_with_a_certificate_that_nobody_vouches_for_is_read_where_it_is
 
 
 def test_sbom_that_cannot_be_read_is_a_note_and_no_failure(registry: str, tmp_path: Path) -> None:
-    made = replace(ours(), sbom=BytesContent.of(b"not json", CYCLONEDX))
+    made = ours()._replace(sbom=BytesContent.of(b"not json", CYCLONEDX))
     target = push(reference(registry), made)
     write_layout([made], tmp_path / "image")
     for name in (str(target), f"oci-layout:{tmp_path}/image"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ def settings(tmp_path: Path) -> Settings:
         env = {"HOME": str(home), "FNPACK_CACHE": str(tmp_path / "cache"), **(environ or {})}
         found = RegistrySettings.discover(env)
         given = {"first_pause_s": 0.01, "longest_pause_s": 0.05, **changes}
-        return replace(found, **given)  # type: ignore[arg-type]
+        return found._replace(**given)  # type: ignore[arg-type]
 
     return make
 

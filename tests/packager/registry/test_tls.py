@@ -9,7 +9,6 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -238,7 +237,7 @@ def test_a_registry_behind_a_proxy_is_reached_by_connect(
 
 def test_plain_http_goes_through_a_proxy_with_the_whole_address(registry: str, settings: Settings) -> None:
     with FaultProxy(registry) as proxy:
-        made = replace(settings(), proxies=Proxies(http=f"http://me:s3cret@{proxy.address}"))
+        made = settings()._replace(proxies=Proxies(http=f"http://me:s3cret@{proxy.address}"))
         transport = Transport(made)
         address = Address.parse("http://registry.test/v2/")
         transport.send(Request("GET", address, {"Accept": "*/*"})).text()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from fnpack.config.conda import package_name
@@ -69,5 +69,5 @@ def conda_environment(
             progress(ProgressEvent(step, "failed"))
             raise
         progress(ProgressEvent(step, "done" if lock.is_new else "cached"))
-        prefixes[replace(target, python_version=found.python_version)] = found
+        prefixes[target._replace(python_version=found.python_version)] = found
     return CondaEnvironment(lock, prefixes)

@@ -72,7 +72,7 @@ def _for_target(
     """Solve for the C library of every usual base image; for the base's own where that is not enough."""
     from fnpack.dependencies.conda.solver import solve
 
-    usual = replace(target, libc_version=min(target.glibc, USUAL_GLIBC))
+    usual = target._replace(libc_version=min(target.glibc, USUAL_GLIBC))
     try:
         return solve(conda, usual, kept), usual
     except UnsatisfiableConda:
