@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -60,12 +61,21 @@ def base_python(base: BaseSource, cache: Path | None) -> BasePython:
 
 
 class _Found(NamedTuple):
-    """What one layer holds, or all together."""
+    """What one layer holds, or several together."""
 
-    pythons: dict[str, str]  # by folder
-    libc: Literal["glibc", "musl"] | None
-    glibc_minor: int | None
-    libraries: set[str]
+    pythons: Mapping[str, str] = {}  # by folder
+    libc: Literal["glibc", "musl"] | None = None
+    glibc_minor: int | None = None
+    libraries: frozenset[str] = frozenset()
+
+    def under(self, layer: _Found) -> _Found:
+        """Together with the layer above, which wins."""
+        return _Found(
+            {**self.pythons, **layer.pythons},
+            layer.libc or self.libc,
+            layer.glibc_minor or self.glibc_minor,
+            self.libraries | layer.libraries,
+        )
 
 
 def _scan(base: BaseSource) -> BasePython:
@@ -76,19 +86,13 @@ def _scan(base: BaseSource) -> BasePython:
         found[number] = _in_layer(base, layers[number])
 
     in_parallel(look, range(len(layers)), _AT_ONCE)
-    pythons: dict[str, str] = {}
-    libc: Literal["glibc", "musl"] | None = None
-    minor: int | None = None
-    libraries: set[str] = set()
-    for _, one in sorted(found.items()):  # a higher layer wins
-        pythons |= one.pythons
-        libc, minor = one.libc or libc, one.glibc_minor or minor
-        libraries |= one.libraries
+    pythons, libc, minor, names = reduce(_Found.under, (one for _, one in sorted(found.items())), _Found())
+    libraries = tuple(sorted(names))
     for place in _PLACES:
         if place in pythons:
             python = f"/{place}/python{pythons[place]}"
-            return BasePython(pythons[place], python, libc, minor, tuple(sorted(libraries)))
-    return BasePython(None, None, libc, minor, tuple(sorted(libraries)))
+            return BasePython(pythons[place], python, libc, minor, libraries)
+    return BasePython(None, None, libc, minor, libraries)
 
 
 def _in_layer(base: BaseSource, layer: Content) -> _Found:
@@ -108,7 +112,7 @@ def _in_layer(base: BaseSource, layer: Content) -> _Found:
             minor = int(glibc[1]) if glibc[1] else minor
         elif status := _LIBC6.search(content):
             minor = int(status[1])
-    return _Found(pythons, libc, minor, libraries)
+    return _Found(pythons, libc, minor, frozenset(libraries))
 
 
 def _entries(base: BaseSource, layer: Content) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
