@@ -117,14 +117,15 @@ def _resolve(
 
 
 def carried_targets(locked: Mapping[str, str], python: str, asked: Collection[str]) -> list[Target]:
-    """The platforms that a lock was made for and nobody asks for now."""
-    return [
+    """The platforms that a lock was made for and nobody asks for now. Raises DependencyError for an unknown one."""
+    carried = [
         Target(platform, python, "musl")
         if level == "musl"
         else Target(platform, python, libc_version=_glibc(level))
         for platform, level in locked.items()
         if platform not in asked
     ]
+    return [target.checked() for target in carried]
 
 
 def _for_target(work: _Work, target: Target, known: str) -> tuple[str, Target]:

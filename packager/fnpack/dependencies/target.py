@@ -34,12 +34,16 @@ class Target(NamedTuple):
     @property
     def machine(self) -> str:
         """`x86_64` or `aarch64`, as markers and wheels have it. Raises DependencyError for another platform."""
+        return MACHINES[self.checked().platform]
+
+    def checked(self) -> Target:
+        """The same. Raises DependencyError for a platform that packages are not locked for."""
         if self.platform not in MACHINES:
             raise DependencyError(
                 f"dependencies cannot be locked for the platform `{self.platform}`",
                 hint="use linux/amd64 or linux/arm64",
             )
-        return MACHINES[self.platform]
+        return self
 
     @property
     def glibc(self) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from fnpack.dependencies.errors import (
     UnsatisfiableRequirements,
 )
 from fnpack.dependencies.index import PackageIndex
-from fnpack.dependencies.lock import Requirements
+from fnpack.dependencies.lock import Requirements, carried_targets
 from fnpack.dependencies.provide import Dependencies, resolve, wheels
 from fnpack.dependencies.target import Target
 from package_index import Index, make_sdist, make_source, make_wheel, sha256
@@ -157,6 +157,8 @@ def test_lines_that_can_be_neither_pinned_nor_built_are_refused(resolved, line: 
 def test_unknown_platform_is_refused() -> None:
     with pytest.raises(DependencyError, match="linux/s390x"):
         Target("linux/s390x", "3.11").tags()
+    with pytest.raises(DependencyError, match="linux/s390x"):
+        carried_targets({"linux/s390x": "glibc 2.28"}, "3.11", ())
 
 
 def test_folder_is_built_pinned_by_its_wheel_and_handed_to_pip(resolved, index: Index, project: Path) -> None:
