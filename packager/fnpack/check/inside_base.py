@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from fnpack.oci.bases import BaseSource
-from fnpack.oci.layer_entries import LAYER_ERRORS, opened_layer
+from fnpack.oci.layer_entries import LAYER_ERRORS, entries
 from fnpack_triggers.errors import FnpackError
 
 
@@ -19,9 +19,8 @@ def _has(base: BaseSource, pattern: str) -> bool:
     wanted = re.compile(pattern)
     try:
         for layer in base.layers():
-            with opened_layer(base, layer) as tar:
-                if any(wanted.search(entry.name) for entry in tar):
-                    return True
+            if any(wanted.search(path) for path, _ in entries(base, layer)):
+                return True
     except (FnpackError, *LAYER_ERRORS):
         return False  # the check's own failure says more
     return False

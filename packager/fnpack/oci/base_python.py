@@ -8,16 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from fnpack.atomic_file import replacing
 from fnpack.oci.bases import BaseSource
 from fnpack.oci.content import Content
 from fnpack.oci.errors import BaseSourceError
 from fnpack.parallel import in_parallel
-
-if TYPE_CHECKING:
-    import tarfile
 
 # Where the `python3` of a search path of /usr/local/bin and /usr/bin is; the first that is there counts.
 _BINARY = re.compile(r"^(?:\./)?(usr/local/bin|usr/bin|opt/python/bin|bin)/python(3\.\d+)$")
@@ -27,7 +24,6 @@ _GLIBC = re.compile(r"^(?:\./)?(?:usr/)?lib(?:64|/[^/]+)?/libc(?:-2\.(\d+))?\.so
 _DPKG = re.compile(r"^(?:\./)?var/lib/dpkg/(?:status|status\.d/libc6[^/]*)$")
 _LIBC6 = re.compile(rb"^Package: libc6\n(?:.+\n)*?Version: 2\.(\d+)", re.MULTILINE)
 _LIBRARY = re.compile(r"(?:^|/)(lib[^/]*\.so(?:\.[\w.]+)?)$")
-_STATUS_MAX_BYTES = 64 << 20
 _FORMAT = 2
 _AT_ONCE = 4
 
@@ -100,14 +96,14 @@ def _in_layer(base: BaseSource, layer: Content) -> _Found:
     libc: Literal["glibc", "musl"] | None = None
     minor: int | None = None
     libraries: set[str] = set()
-    for entry, content in _entries(base, layer):
-        if library := _LIBRARY.search(entry.name):
+    for path, content in _entries(base, layer):
+        if library := _LIBRARY.search(path):
             libraries.add(library[1])
-        if binary := _BINARY.match(entry.name):
+        if binary := _BINARY.match(path):
             pythons[binary[1]] = binary[2]
-        elif _MUSL.match(entry.name):
+        elif _MUSL.match(path):
             libc = "musl"
-        elif glibc := _GLIBC.match(entry.name):
+        elif glibc := _GLIBC.match(path):
             libc = "glibc"
             minor = int(glibc[1]) if glibc[1] else minor
         elif status := _LIBC6.search(content):
@@ -115,16 +111,12 @@ def _in_layer(base: BaseSource, layer: Content) -> _Found:
     return _Found(pythons, libc, minor, frozenset(libraries))
 
 
-def _entries(base: BaseSource, layer: Content) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
-    """The entries of a layer, the status of dpkg with its content."""
-    from fnpack.oci.layer_entries import LAYER_ERRORS, opened_layer
+def _entries(base: BaseSource, layer: Content) -> Iterator[tuple[str, bytes]]:
+    """The paths of a layer, the status of dpkg with its content."""
+    from fnpack.oci.layer_entries import LAYER_ERRORS, entries
 
     try:
-        with opened_layer(base, layer) as tar:
-            for entry in tar:
-                is_status = _DPKG.match(entry.name) and entry.isfile() and entry.size < _STATUS_MAX_BYTES
-                content = tar.extractfile(entry) if is_status else None
-                yield entry, content.read() if content else b""
+        yield from entries(base, layer, _DPKG)
     except LAYER_ERRORS as error:
         raise BaseSourceError(
             f"a layer of the base image cannot be read ({layer.descriptor.digest[:19]}): {error}",

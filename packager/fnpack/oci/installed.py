@@ -11,7 +11,7 @@ from fnpack.oci.commands import command, for_image
 from fnpack.oci.compiled import compiled
 from fnpack.oci.elf import without_debug_information
 from fnpack.oci.errors import ContentClash
-from fnpack.oci.inflating import InflateError, crc32
+from fnpack.oci.inflating import InflateError
 from fnpack.oci.wheel import Member, Wheel
 from fnpack.oci.wheel_layers import WheelRecipe
 from fnpack.oci.writer import LayerWriter
@@ -57,8 +57,9 @@ def overwritten(wheels: Iterable[WheelFile]) -> frozenset[tuple[str, str]]:
 def _lay_out(wheel: Wheel, recipe: WheelRecipe, writer: LayerWriter) -> None:
     kept = [one for one in wheel.members if _is_kept(recipe, wheel.file.name, one)]
     modules = [one for one in kept if one.path.endswith(".py") and not one.is_script and not _is_test(one)]
+    read = {one.path: wheel.read_both(one) for one in modules}
     compiled_modules = compiled(
-        {f"{recipe.site}/{one.path}": wheel.read(one) for one in modules}, recipe.python_version
+        {f"{recipe.site}/{path}": content for path, (content, _) in read.items()}, recipe.python_version
     )
     taken = {one.path for one in kept}
     commands = {} if recipe.is_slim else {f"bin/{name}": to for name, to in wheel.script_names().items()}
@@ -75,7 +76,7 @@ def _lay_out(wheel: Wheel, recipe: WheelRecipe, writer: LayerWriter) -> None:
             library = without_debug_information(wheel.read(member))
             _deflate(library, path, writer, is_executable=member.is_executable)
         else:
-            _copy(wheel, member, path, writer)
+            _copy(wheel, member, path, writer, read.get(member.path))
     for path, content in sorted(compiled_modules.items()):
         _deflate(content, path, writer)
     for path, target in sorted(commands.items()):
@@ -99,15 +100,22 @@ def _is_library(path: str) -> bool:
 def _deflate(content: bytes, path: str, writer: LayerWriter, *, is_executable: bool = False) -> None:
     deflater = zlib.compressobj(_LEVEL, zlib.DEFLATED, -15)
     raw = deflater.compress(content) + deflater.flush()
-    writer.deflated(path, [raw], len(content), crc32(content), is_executable=is_executable)
+    writer.packed(path, [(content, raw)], len(content), is_executable=is_executable)
 
 
-def _copy(wheel: Wheel, member: Member, path: str, writer: LayerWriter) -> None:
+def _copy(
+    wheel: Wheel, member: Member, path: str, writer: LayerWriter, read: tuple[bytes, bytes] | None
+) -> None:
+    """Take a member over as it is. `read` is what it holds and its bytes in the wheel, where they are known."""
     info, executable = member.info, member.is_executable
+    is_deflated = info.compress_type == zipfile.ZIP_DEFLATED
     try:
         if info.file_size <= _STORE_BELOW_BYTES:
-            writer.file(path, wheel.read(member), is_executable=executable)
-        elif info.compress_type == zipfile.ZIP_DEFLATED:
+            content = read[0] if read else wheel.read(member)
+            writer.file(path, content, is_executable=executable)
+        elif read and is_deflated:
+            writer.packed(path, [read], info.file_size, is_executable=executable)
+        elif is_deflated:
             writer.deflated(path, wheel.raw(member), info.file_size, info.CRC, is_executable=executable)
         else:
             writer.stream(path, wheel.raw(member), info.file_size, is_executable=executable)

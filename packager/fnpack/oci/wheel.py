@@ -15,6 +15,7 @@ from typing import BinaryIO, NamedTuple
 from fnpack.dependencies.wheels import WheelFile
 from fnpack.oci.commands import command_names
 from fnpack.oci.errors import UnsafeContent
+from fnpack.oci.inflating import InflateError, crc32, decompressobj
 from fnpack.oci.safe_paths import checked
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -73,17 +74,22 @@ class Wheel:
 
     def read(self, member: Member) -> bytes:
         """The member's content. Raises UnsafeContent if its checksum is wrong."""
-        try:
-            return self._zip.read(member.info)
-        except (
-            zipfile.BadZipFile,
-            NotImplementedError,
-            RuntimeError,
-            OSError,
-            EOFError,
-            ValueError,
-        ) as error:
-            raise self._unsafe("is damaged", f"{member.info.filename}: {error}") from error
+        return self.read_both(member)[0]
+
+    def read_both(self, member: Member) -> tuple[bytes, bytes]:
+        """The member's content, and its bytes as they stand in the file. Raises UnsafeContent as `read` does."""
+        info, raw = member.info, b"".join(self.raw(member))
+        content, ends = raw, True
+        if info.compress_type == zipfile.ZIP_DEFLATED:
+            inflater = decompressobj(-15)
+            try:
+                content = inflater.decompress(raw, info.file_size + 1)
+            except InflateError as error:
+                raise self.damaged(member, error) from error
+            ends = inflater.eof and not inflater.unused_data
+        if not ends or len(content) != info.file_size or crc32(content) != info.CRC:
+            raise self.damaged(member, "its checksum or size is wrong")
+        return content, raw
 
     def script_names(self) -> dict[str, str]:
         """What the wheel's entry points name as commands: `module:function` by name."""

@@ -122,12 +122,19 @@ class LayerWriter:
             self._write(struct.pack("<II", crc, size_bytes & 0xFFFFFFFF))
         self._pad(size_bytes)
 
-    def packed(self, path: str, pieces: Iterable[tuple[bytes, bytes]], size_bytes: int) -> None:
+    def packed(
+        self,
+        path: str,
+        pieces: Iterable[tuple[bytes, bytes]],
+        size_bytes: int,
+        *,
+        is_executable: bool = False,
+    ) -> None:
         """Add a file to a gzip layer in pieces, each with its part of one raw deflate stream.
 
         Raises ValueError if the pieces add up to another size.
         """
-        if not self._begin(path, size_bytes, is_executable=False):
+        if not self._begin(path, size_bytes, is_executable=is_executable):
             return
         self._flush()
         self._write(_GZIP_HEAD)
