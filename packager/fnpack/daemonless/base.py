@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,8 +38,17 @@ class Base(NamedTuple):
         return f"{scheme}:{Path(place).name}" if f"{scheme}:" in LOCAL_BASES else self.reference
 
 
-def base_for(settings: BuildSettings, platform: str, registries: Registries, progress: Progress) -> Base:
-    """The base image that the settings name, or the default one. Raises BaseImageUnfit, and what its place raises."""
+def base_for(
+    settings: BuildSettings,
+    platform: str,
+    registries: Registries,
+    progress: Progress,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Base:
+    """The base image that the settings name, or the default one. Raises BaseImageUnfit, and what its place raises.
+
+    `meanwhile` is called before an image is looked through that is not known yet.
+    """
     reference = settings.base_image or _default(settings)
     is_engines = settings.builder == "docker"
 
@@ -48,7 +57,7 @@ def base_for(settings: BuildSettings, platform: str, registries: Registries, pro
             from fnpack.daemonless.through_engine import pull_base
 
             pull_base(reference, platform, settings, progress)
-        return _opened_base(reference, platform, registries, progress, is_engines=is_engines)
+        return _opened_base(reference, platform, registries, progress, meanwhile, is_engines=is_engines)
 
     return step(progress, f"base image {reference}", opened)
 
@@ -61,7 +70,13 @@ def _default(settings: BuildSettings) -> str:
 
 
 def _opened_base(
-    reference: str, platform: str, registries: Registries, progress: Progress, *, is_engines: bool
+    reference: str,
+    platform: str,
+    registries: Registries,
+    progress: Progress,
+    meanwhile: Callable[[], None],
+    *,
+    is_engines: bool,
 ) -> Base:
     scheme, _, place = reference.partition(":")
     notes = cache_folder()
@@ -76,13 +91,13 @@ def _opened_base(
         archive = engine_archive(reference, cache_folder() / "bases", progress, any_name=is_engines)
         if archive is None:
             registry = RegistryBase(Reference.parse(reference), registries, platform)
-            python = base_python(registry, notes)
+            python = base_python(registry, notes, meanwhile)
             return Base(registry, python, reference, registry.manifest().descriptor.digest, registry)
         source = ArchiveBase(archive)
     config = source.config()
     _check_platform(reference, json.loads(config.data), platform)
     digest = source.digest if isinstance(source, LayoutBase) else config.descriptor.digest
-    return Base(source, base_python(source, notes), reference, digest)
+    return Base(source, base_python(source, notes, meanwhile), reference, digest)
 
 
 def _check_platform(reference: str, config: Mapping[str, object], platform: str) -> None:

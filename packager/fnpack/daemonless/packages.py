@@ -16,8 +16,12 @@ from fnpack.oci.recipes import Recipe
 from fnpack.progress import Progress
 
 if TYPE_CHECKING:
+    from fnpack.app.directory import FunctionApp
+    from fnpack.app.functions import Function
     from fnpack.dependencies.conda.environment import CondaEnvironment
+    from fnpack.dependencies.lock import Requirements
     from fnpack.dependencies.provide import Dependencies
+    from fnpack.dependencies.resolver import Answers
     from fnpack.dependencies.target import Target
     from fnpack.dependencies.wheels import WheelFile
 
@@ -36,48 +40,72 @@ def conda_of(settings: BuildSettings, target: Target, progress: Progress) -> Con
             hint="use --host fnpack, or name the packages in the list of pip",
         )
     return conda_environment(
-        environment.conda, [target], project=_project(settings), mode=settings.lock_mode, progress=progress
+        environment.conda, [target], project=project_of(settings), mode=settings.lock_mode, progress=progress
     )
 
 
 def resolved(
-    settings: BuildSettings, target: Target, conda: CondaEnvironment | None, progress: Progress
+    settings: BuildSettings,
+    target: Target,
+    conda: CondaEnvironment | None,
+    answers: Answers,
+    progress: Progress,
 ) -> Dependencies | None:
-    """pip's packages, locked; None where there are none. Raises DependencyError."""
+    """pip's packages, locked; None where there are none. `answers` is what uv said before. Raises DependencyError."""
     environment = settings.app.environment
     if environment.user_managed or not environment.requirements:
         return None
-    from fnpack.dependencies.lock import Requirements
     from fnpack.dependencies.provide import resolve
 
-    asked = Requirements(environment.requirements, environment.requirements_source, environment.constraints)
+    asked = asked_of(settings)
     if conda is not None:
         asked = conda.beside(asked)
     return step(
         progress,
         f"resolve {len(asked.lines)} requirements for Python {target.python_version} on {target.platform}",
         lambda: resolve(
-            asked, [target], project=_project(settings), mode=settings.lock_mode, progress=progress
+            asked,
+            [target],
+            project=project_of(settings),
+            mode=settings.lock_mode,
+            progress=progress,
+            answers=answers,
         ),
         is_cached=lambda found: not found.lock.is_new,
     )
 
 
-def _project(settings: BuildSettings) -> Path:
+def asked_of(settings: BuildSettings) -> Requirements:
+    """What the environment asks for of pip's packages."""
+    from fnpack.dependencies.lock import Requirements
+
+    environment = settings.app.environment
+    return Requirements(environment.requirements, environment.requirements_source, environment.constraints)
+
+
+def project_of(settings: BuildSettings) -> Path:
+    """The folder that the lock is kept in."""
     return settings.project or settings.app.entry_script.parent
 
 
 def host_layers(
-    settings: BuildSettings, app: Path, target: Target, remote: Earlier, progress: Progress
+    settings: BuildSettings, app: FunctionApp, target: Target, remote: Earlier, progress: Progress
 ) -> list[Recipe]:
     """fnpack's host with the packages that the app's triggers need."""
-    from fnpack.image.host_lock import host_dependencies, host_lock, host_wheels
+    from fnpack.image.host_lock import host_dependencies, host_wheels
 
-    name = "host-identity.txt" if settings.identity else host_lock(app)
+    name = host_lock_name(settings, app.functions)
     found = host_dependencies(name, [target], progress)
     chosen = host_wheels(name, found, target)
     recipes = _layers_of(found, chosen, target, function_app.HOST_FOLDER, remote, progress, is_slim=True)
     return [*recipes, function_app.host_recipe(target.python_version)]
+
+
+def host_lock_name(settings: BuildSettings, functions: Sequence[Function]) -> str:
+    """Which of fnpack's own locks the host needs."""
+    from fnpack.image.host_lock import host_lock
+
+    return "host-identity.txt" if settings.identity else host_lock(functions)
 
 
 def package_layers(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from fnpack.app.directory import MODELS, FunctionApp, write_app
 from fnpack.build import step
 from fnpack.config.build import BuildSettings
+from fnpack.daemonless.ahead import Ahead
 from fnpack.daemonless.base import Base, base_for, python_of
 from fnpack.daemonless.earlier import CACHE_LABEL, Earlier
 from fnpack.daemonless.packages import conda_of, host_layers, package_layers, resolved
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from fnpack.oci.model_layers import ModelLayers
     from fnpack.registry import Registries
 
-_WORKERS = 4
+_MOST_WORKERS = 4  # layers are made by processors; two on one would only make the largest late
 
 
 class Parts:
@@ -61,16 +62,19 @@ def parts_of(  # noqa: PLR0917 - a step of a build, called once
     """Find and write all that the image of one platform is made from; `folder` is for the app directory."""
     from fnpack.dependencies.target import Target
 
-    with in_phase(progress, "base") as told:
-        base = base_for(settings, platform, registries, told)
-        python_version = python_of(settings, base)
+    with Ahead(settings, platform, remote, progress) as ahead:
+        with in_phase(progress, "base") as told:
+            base = base_for(settings, platform, registries, told, ahead.start)
+            python_version = python_of(settings, base)
+        with in_phase(progress, "resolve"):
+            ahead.wait(python_version)
     glibc = (2, base.python.glibc_minor) if base.python.glibc_minor else None
     target = Target(platform, python_version, libc_version=glibc)
     with in_phase(progress, "resolve") as told:
         conda = conda_of(settings, target, told)
         if conda is not None:
             (target,) = conda.targets
-        found = resolved(settings, target, conda, told)
+        found = resolved(settings, target, conda, ahead.answers, told)
     placed: dict[Path, Path] = {}
     app_folder = folder / platform.replace("/", "-")
     app = write_app(
@@ -96,7 +100,7 @@ def _add_recipes(
     """What is installed: the host, a conda environment, pip's packages."""
     target, found = parts.target, parts.dependencies
     if settings.host == "fnpack":
-        parts.recipes += host_layers(settings, parts.app.path, target, remote, progress)
+        parts.recipes += host_layers(settings, parts.app, target, remote, progress)
     site = function_app.SITE_PACKAGES
     if conda is not None:
         from fnpack.oci.tree_layers import TreeRecipe
@@ -136,7 +140,7 @@ def assemble(
             return [made(recipe) for recipe in recipes]
         from concurrent.futures import ThreadPoolExecutor
 
-        with ThreadPoolExecutor(_WORKERS) as pool:
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_WORKERS)) as pool:
             begun = {
                 recipe.key: pool.submit(made, recipe)
                 for recipe in sorted(recipes, key=lambda one: -one.size_bytes)

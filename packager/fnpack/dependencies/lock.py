@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fnpack.dependencies import lockfile
 from fnpack.dependencies.errors import DependencyError, LockOutOfDate, UnsatisfiableRequirements
@@ -13,6 +13,9 @@ from fnpack.dependencies.local import local_inputs, portable
 from fnpack.dependencies.lockfile import Inputs, Lock, levels
 from fnpack.dependencies.target import USUAL_GLIBC, Target
 from fnpack.spec import LockMode
+
+if TYPE_CHECKING:
+    from fnpack.dependencies.resolver import Answers
 
 
 class Requirements(NamedTuple):
@@ -35,6 +38,7 @@ class _Work(NamedTuple):
     requirements: Requirements
     project: Path
     package_index: PackageIndex
+    answers: Answers | None
 
 
 def lock(
@@ -44,12 +48,15 @@ def lock(
     project: Path,
     index: PackageIndex | None = None,
     mode: LockMode = "reuse",
+    answers: Answers | None = None,
+    is_kept: bool = True,
 ) -> Lock:
     """The lock of `requirements` for every one of `targets`, which share one Python version.
 
     It is `pylock.toml` in the folder `project`, reused while its inputs are the same. When they changed, only what no
     longer fits is resolved anew; `upgrade` takes the newest versions of all; `locked` raises LockOutOfDate instead of
-    changing anything. Platforms that the lock was made for before are kept in it.
+    changing anything. Platforms that the lock was made for before are kept in it. `answers` holds what uv said before
+    in this build. Unless it `is_kept`, a new lock is not written.
     Raises DependencyError in its many kinds.
     """
     index = PackageIndex.discover() if index is None else index
@@ -65,9 +72,13 @@ def lock(
             f"the lock file {path} does not fit: {'; '.join(changes)}",
             hint="build without --locked once, and keep the lock file with the project",
         )
-    new = _resolve(_Work(requirements, project, index), targets, wanted, old, keep_pins=mode != "upgrade")
+    new = _resolve(
+        _Work(requirements, project, index, answers), targets, wanted, old, keep_pins=mode != "upgrade"
+    )
     if old is not None and new.text == old.text:
         return old._replace(is_new=True)
+    if not is_kept:
+        return new
     if lockfile.write(new, path):
         return new._replace(path=path)
     return new._replace(note=f"the lock file {path} cannot be written; the next build resolves again")
@@ -148,11 +159,12 @@ def _for_target(work: _Work, target: Target, known: str) -> tuple[str, Target]:
             constraints=(*asked.constraints, *asked.provided),
             known=known,
             stubs=asked.stubs,
+            answers=work.answers,
         )
 
     usual = target._replace(libc_version=min(target.glibc, USUAL_GLIBC)) if target.libc == "glibc" else target
     if usual.level == target.level:
-        return attempt(target), usual
+        return attempt(usual), usual
     try:
         text = attempt(usual)
     except UnsatisfiableRequirements:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fnpack.cache_pruning import used
 from fnpack.dependencies import cache
@@ -18,6 +18,9 @@ from fnpack.dependencies.target import Target
 from fnpack.dependencies.wheels import WheelFile
 from fnpack.progress import Progress, ignore
 from fnpack.spec import LockMode
+
+if TYPE_CHECKING:
+    from fnpack.dependencies.resolver import Answers
 
 
 class Dependencies(NamedTuple):
@@ -42,14 +45,16 @@ def resolve(
     index: PackageIndex | None = None,
     mode: LockMode = "reuse",
     progress: Progress = ignore,
+    answers: Answers | None = None,
 ) -> Dependencies:
     """Lock `requirements` for `targets` (one Python version), and build the packages that are on this machine only.
 
     `project` is the folder that the lock file is kept in. The first target decides about wheels that are compiled
-    here. What was resolved before is read from the lock and the cache, in a few milliseconds. Raises DependencyError.
+    here. What was resolved before is read from the lock and the cache, in a few milliseconds; `answers` holds what uv
+    said before in this build. Raises DependencyError.
     """
     index = PackageIndex.discover() if index is None else index
-    locked = lock(requirements, targets, project=project, index=index, mode=mode)
+    locked = lock(requirements, targets, project=project, index=index, mode=mode, answers=answers)
     selected = {target: select(locked, target) for target in targets}
     first = selected[targets[0]]
     private = [one for one in first if one.url is None or one.kind == "git"]

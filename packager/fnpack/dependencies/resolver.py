@@ -55,6 +55,9 @@ class _Request:
     stubs: Path | None
 
 
+Answers = dict[_Request, "str | DependencyError"]  # what uv said in one build: the same is not asked twice
+
+
 def resolve(
     requirements: Sequence[str],
     target: Target,
@@ -65,14 +68,29 @@ def resolve(
     constraints: Sequence[str] = (),
     known: str = "",
     stubs: Path | None = None,
+    answers: Answers | None = None,
 ) -> str:
     """A `pylock.toml` of uv's for `target`; relative paths in it start at `folder`.
 
     `requirements` are PEP 508 lines and absolute paths, `source` names where they came from in messages. Versions of
     the lock `known` are kept where they still fit. `stubs` is a folder of wheels that stand for what conda installs.
+    `answers` holds what uv said before, and what it says now.
     """
     check_requirements(requirements, source)
     request = _Request(tuple(requirements), tuple(constraints), target, folder, known, stubs)
+    answers = {} if answers is None else answers
+    if request not in answers:
+        try:
+            answers[request] = _resolved(request, source, index)
+        except DependencyError as error:
+            answers[request] = error
+    found = answers[request]
+    if isinstance(found, DependencyError):
+        raise found
+    return found
+
+
+def _resolved(request: _Request, source: str, index: PackageIndex) -> str:
     done = _compile(request, index)
     if done.returncode != 0 and (found := _with_login(index, done.stderr)) is not None:
         done = _compile(request, found)
@@ -80,7 +98,7 @@ def resolve(
         named = _PATH.search(done.stderr)
         raise disk_full(Path(named[1]) if named else None)
     if done.returncode != 0:
-        raise _failure(done.stderr, source, target)
+        raise _failure(done.stderr, source, request.target)
     return done.stdout
 
 

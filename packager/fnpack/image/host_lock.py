@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 
+from fnpack.app.functions import Function
 from fnpack.cache_folder import cache_folder
 from fnpack.dependencies.cache import unusable
 from fnpack.dependencies.errors import DependencyError
@@ -56,13 +55,13 @@ def host_wheels(name: str, found: Dependencies, target: Target) -> tuple[WheelFi
     return tuple(sorted(chosen, key=lambda one: one.name))
 
 
-def host_lock(app: Path) -> str:
-    """The lock for an app: storage libraries are half of the host, and one that answers HTTP to anybody goes without.
+def host_lock(functions: Iterable[Function]) -> str:
+    """The lock for an app's functions.
 
+    Storage libraries are half of the host, and one that answers HTTP to anybody goes without.
     Where a caller needs a key, the keys may live in blob storage (AzureWebJobsStorage).
     """
-    definitions = (json.loads(path.read_text("utf-8")) for path in sorted(app.glob("*/function.json")))
-    bindings = [binding for one in definitions for binding in one.get("bindings", [])]
+    bindings = [binding for one in functions for binding in one.bindings]
     if any(str(binding.get("type", "")).lower().startswith("servicebus") for binding in bindings):
         return "host-servicebus.txt"
     return "host-storage.txt" if any(map(_needs_storage, bindings)) else "host-http.txt"

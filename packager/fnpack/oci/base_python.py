@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import reduce
 from pathlib import Path
@@ -41,15 +41,19 @@ class BasePython(NamedTuple):
     libraries: tuple[str, ...] = ()
 
 
-def base_python(base: BaseSource, cache: Path | None) -> BasePython:
+def base_python(
+    base: BaseSource, cache: Path | None, meanwhile: Callable[[], None] = lambda: None
+) -> BasePython:
     """Look through the layers, once for each image: the answer is kept in the folder `cache`.
 
+    That takes a while; `meanwhile` is called before and begins what else there is to do.
     Raises BaseSourceError for a layer that cannot be read, and what the source raises.
     """
     note = cache / "base-python" / base.config().descriptor.digest[7:] if cache else None
     known = _read(note)
     if known is not None:
         return known
+    meanwhile()
     found = _scan(base)
     if note is not None:
         _write(note, found)

@@ -9,6 +9,7 @@ import os
 import ssl
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -216,6 +217,15 @@ def test_keyring_serves_the_resolver_too(
     found = resolve(Requirements(("alpha",)), [target], project=project, index=index.settings())
     assert [wheel.name for wheel in wheels(found, target)] == ["alpha"]
     assert "s3cret" not in found.lock.text
+
+
+def test_download_that_nobody_wants_any_more_is_given_up(index: Index) -> None:
+    stopped = threading.Event()
+    stopped.set()
+    one = wanted(index)
+    with pytest.raises(fetching._Stopped):
+        fetch([one], index.settings(), stopped=stopped)
+    assert not place_of(one.sha256, one.filename).exists()
 
 
 @pytest.mark.parametrize("login", ["", "me:wr0ng@"])

@@ -115,13 +115,11 @@ def test_app_whose_callers_need_a_key_can_read_keys_from_storage(script: Path, l
 
 def test_one_function_that_asks_for_a_key_is_enough_to_need_storage(script: Path) -> None:
     spec = AppSpec(script, None, (), (HttpTrigger("anonymous"),), Environment())
-    app = write_app(spec, script.parent / "app", lock_text=LOCK).path
-    guarded = app / "guarded" / "function.json"
-    guarded.parent.mkdir()
-    guarded.write_text('{"bindings": [{"type": "httpTrigger", "name": "req", "direction": "in"}]}')
+    app = write_app(spec, script.parent / "app", lock_text=LOCK)
+    guarded = app.functions[0]._replace(bindings=({"type": "httpTrigger", "name": "req"},))
     built = write_context(
-        app, script.parent / "context", host="fnpack", base_image="python:3.11-slim",
-        python_version="3.11", platform="linux/amd64",
+        app.path, script.parent / "context", host="fnpack", base_image="python:3.11-slim",
+        python_version="3.11", platform="linux/amd64", functions=[*app.functions, guarded],
     )  # fmt: skip
     assert "azure-storage-blob==" in host_lock(built)
 

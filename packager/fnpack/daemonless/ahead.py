@@ -1,0 +1,103 @@
+"""Begins what a build will most likely need while its base image is looked through: locks, and the wheels in them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from fnpack.build import wanted_python
+from fnpack.config.build import BuildSettings
+from fnpack.daemonless.earlier import Earlier
+from fnpack.progress import Progress, ProgressEvent
+
+if TYPE_CHECKING:
+    from fnpack.dependencies.resolver import Answers
+    from fnpack.dependencies.selection import Selected
+    from fnpack.dependencies.target import Target
+
+
+class Ahead:
+    """Works for the Python that was asked for, which is the one that most base images turn out to have.
+
+    Only caches are written. What was guessed wrong, or fails, is done again in its place, where errors are told.
+    `answers` is what uv said. A context manager: at its end, what is still under way is given up.
+    """
+
+    def __init__(self, settings: BuildSettings, platform: str, remote: Earlier, progress: Progress) -> None:
+        self._settings, self._platform, self._progress = settings, platform, progress
+        self._python = wanted_python(settings)
+        self._fetches = not remote.layers  # layers that a registry has are made of nothing
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self.answers: Answers = {}
+
+    def __enter__(self) -> Ahead:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+
+    def start(self) -> None:
+        """Begin. A conda environment decides about the packages beside it: there is nothing to guess."""
+        settings, works = self._settings, list[Callable[[], None]]()
+        environment = settings.app.environment
+        if environment.conda is None and environment.requirements and not environment.user_managed:
+            works.append(self._app)
+        if settings.host == "fnpack":
+            works.append(self._host)
+        self._threads = [threading.Thread(target=self._quietly, args=[work], daemon=True) for work in works]
+        for thread in self._threads:
+            thread.start()
+
+    def wait(self, python_version: str) -> None:
+        """Wait until all is here, if the base image has the Python that it was begun for."""
+        if python_version != self._python:
+            self._stopped.set()
+            return
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def _target(self) -> Target:
+        from fnpack.dependencies.target import Target
+
+        return Target(self._platform, self._python)
+
+    @staticmethod
+    def _quietly(work: Callable[[], None]) -> None:
+        with suppress(Exception):  # it is done again where it is needed, and fails there
+            work()
+
+    def _app(self) -> None:
+        from fnpack.daemonless.packages import asked_of, project_of
+        from fnpack.dependencies.lock import lock
+        from fnpack.dependencies.selection import select
+
+        asked, project, mode = asked_of(self._settings), project_of(self._settings), self._settings.lock_mode
+        found = lock(asked, [self._target], project=project, mode=mode, answers=self.answers, is_kept=False)
+        self._fetch(select(found, self._target))
+
+    def _host(self) -> None:
+        from fnpack.app.entry_script import check_entry_script
+        from fnpack.app.functions import functions
+        from fnpack.daemonless.packages import host_lock_name
+        from fnpack.image.host_lock import host_dependencies
+
+        app = self._settings.app
+        built = functions(app.triggers, check_entry_script(app.entry_script), app.outputs)
+        found = host_dependencies(host_lock_name(self._settings, built), [self._target])
+        self._fetch(found.selected[self._target])
+
+    def _fetch(self, selected: Sequence[Selected]) -> None:
+        from fnpack.dependencies.fetch import fetch
+        from fnpack.dependencies.index import PackageIndex
+
+        if self._fetches and not self._stopped.is_set():
+            wheels = [one for one in selected if one.kind == "wheel"]
+            fetch(wheels, PackageIndex.discover(), self._told, self._stopped)
+
+    def _told(self, event: ProgressEvent) -> None:
+        if not self._stopped.is_set():
+            self._progress(event._replace(phase="resolve"))
