@@ -8,7 +8,34 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 _GOODBYE_S = 2.0  # for threads that wait for a network; they are daemons, so none holds the process
+
+
+def beside(work: Callable[[], R]) -> Callable[[], R]:
+    """Begin `work` on a thread of its own; returns what waits for its result, or raises what it raised.
+
+    Nobody need wait: the thread does not hold the process.
+    """
+    results: list[R] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as exc:
+            errors.append(exc)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+
+    def wait() -> R:
+        thread.join()
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    return wait
 
 
 def in_parallel(work: Callable[[T, threading.Event], None], items: Sequence[T], workers: int) -> None:

@@ -15,7 +15,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from tests.cli.conftest import SCRIPT, CommandLine, Ended
 
-from fault_proxy import FaultProxy
+from fault_proxy import Fault, FaultProxy
 from fnpack.cli.exit_codes import ExitCode
 from fnpack.oci.artifacts import CYCLONEDX
 from fnpack.registry import Reference, Registries, RegistrySettings, get_manifest, list_tags
@@ -122,6 +122,15 @@ def test_unchanged_image_sends_nothing_again_and_an_edited_script_no_new_sbom(fn
     assert len(uploads) == 2, "the app's layer and the config"
     assert second != first
     assert sbom_digests(second) == [document]
+
+
+def test_registry_that_wants_the_image_before_its_sbom_gets_it_so(build, proxy) -> None:
+    fault = proxy.add(Fault("PUT", r"/manifests/sha256:", status=404))
+    printed = build("--tag", tag_in(proxy.address), "--push").stdout.strip()
+    assert fault.seen == 2
+    assert len(sbom_digests(printed)) == 1
+    puts = [path for method, path in proxy.requests if method == "PUT" and "/manifests/" in path]
+    assert len(puts) == 4, "the image, its SBOM twice, and the list"
 
 
 def test_sbom_is_valid_and_the_same_without_any_cache(fnpack, build, registry, tmp_path) -> None:

@@ -7,7 +7,7 @@ from fnpack.build import Built, default_platform, default_tag, workplace
 from fnpack.cache_folder import cache_folder
 from fnpack.check import Check
 from fnpack.config.build import BuildSettings
-from fnpack.daemonless.deliver import Destination, deliver, destination_of, registries_for
+from fnpack.daemonless.deliver import Destination, begin_pushes, deliver, destination_of, registries_for
 from fnpack.daemonless.earlier import earlier_image
 from fnpack.daemonless.parts import assemble, parts_of
 from fnpack.daemonless.sboms import sbom_files, with_sboms
@@ -37,6 +37,7 @@ def build_image(settings: BuildSettings, destination: Destination, progress: Pro
         remote = earlier_image(destination, tag, registries, cache)
         parts = [parts_of(settings, one, registries, folder, remote, progress) for one in platforms]
         check.start(parts, has_engine=destination.kind == "engine")
+        begin_pushes(parts, destination, tag, registries, progress, check)
         images = [assemble(settings, part, cache, remote, progress) for part in parts]
         images = with_sboms(settings, images, parts, destination)
         with sbom_files(settings, images, parts):

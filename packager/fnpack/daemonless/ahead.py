@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fnpack.build import wanted_python
 from fnpack.config.build import BuildSettings
 from fnpack.daemonless.earlier import Earlier
+from fnpack.parallel import beside
 from fnpack.progress import Progress, ProgressEvent
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Ahead:
         self._python = wanted_python(settings)
         self._fetches = not remote.layers  # layers that a registry has are made of nothing
         self._stopped = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._waits: list[Callable[[], None]] = []
         self.answers: Answers = {}
 
     def __enter__(self) -> Ahead:
@@ -47,28 +48,22 @@ class Ahead:
             works.append(self._app)
         if settings.host == "fnpack":
             works.append(self._host)
-        self._threads = [threading.Thread(target=self._quietly, args=[work], daemon=True) for work in works]
-        for thread in self._threads:
-            thread.start()
+        self._waits = [beside(work) for work in works]
 
     def wait(self, python_version: str) -> None:
         """Wait until all is here, if the base image has the Python that it was begun for."""
         if python_version != self._python:
             self._stopped.set()
             return
-        for thread in self._threads:
-            thread.join()
+        for wait in self._waits:
+            with suppress(Exception):  # it is done again where it is needed, and fails there
+                wait()
 
     @property
     def _target(self) -> Target:
         from fnpack.dependencies.target import Target
 
         return Target(self._platform, self._python)
-
-    @staticmethod
-    def _quietly(work: Callable[[], None]) -> None:
-        with suppress(Exception):  # it is done again where it is needed, and fails there
-            work()
 
     def _app(self) -> None:
         from fnpack.daemonless.packages import asked_of, project_of

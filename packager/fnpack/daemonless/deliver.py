@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -11,6 +11,7 @@ from fnpack.build import default_tag, step
 from fnpack.config.build import BuildSettings
 from fnpack.oci.artifacts import CYCLONEDX, SBOM_ANNOTATIONS
 from fnpack.oci.image import Image
+from fnpack.parallel import beside
 from fnpack.progress import Progress, ProgressEvent, in_phase
 from fnpack.registry.settings import RegistrySettings
 
@@ -70,6 +71,27 @@ def registries_for(settings: BuildSettings, tag: str) -> Iterator[Registries]:
         yield registries
     finally:
         registries.close()
+
+
+def begin_pushes(  # noqa: PLR0917 - called once
+    parts: Sequence[Parts],
+    destination: Destination,
+    tag: str,
+    registries: Registries,
+    progress: Progress,
+    check: Check,
+) -> None:
+    """Where the images go to a registry, let each of their layers go there as soon as it is made."""
+    if destination.kind != "registry":
+        return
+    from fnpack.registry import Push, Reference
+
+    def told(event: ProgressEvent) -> None:
+        check.stop_if_failed()  # in the midst of a long push, too
+        progress(event._replace(phase="push"))
+
+    for part in parts:
+        part.push = Push(Reference.parse(tag), registries, part.base.registry, told)
 
 
 def deliver(  # noqa: PLR0917 - the last step of a build, called once
@@ -139,32 +161,42 @@ def _push(  # noqa: PLR0917 - as above
     check: Check,
 ) -> str:
     from fnpack.oci.image import index_of
-    from fnpack.registry import Reference, push_image, push_index
-
-    def told(event: ProgressEvent) -> None:
-        check.stop_if_failed()  # in the midst of a long push, too
-        progress(event)
+    from fnpack.registry import Reference, push_index
 
     target = Reference.parse(tag)
-    if len(images) == 1:
-        image = images[0]
-        result = push_image(
-            target, manifest=image.manifest, config=image.config, layers=image.layers, registries=registries,
-            base=parts[0].base.registry, progress=told, ready=check.wait,
-        )  # fmt: skip
-        _attach_sbom(image, target, registries, progress)
-        return f"{target.name}@{result.digest}"
     for image, part in zip(images, parts, strict=True):
-        push_image(
-            target.at(image.digest), manifest=image.manifest, config=image.config, layers=image.layers,
-            registries=registries, base=part.base.registry, progress=told, ready=check.wait,
-        )  # fmt: skip
-        _attach_sbom(image, target, registries, progress)
+        _push_image(image, part, target, registries, progress, check.wait, is_alone=len(images) == 1)
+    if len(images) == 1:
+        return f"{target.name}@{images[0].digest}"
     index = push_index(target, index_of(images, {}), registries=registries, progress=progress)
     return f"{target.name}@{index.digest}"
 
 
-def _attach_sbom(image: Image, target: Reference, registries: Registries, progress: Progress) -> None:
+def _push_image(  # noqa: PLR0917 - as above
+    image: Image,
+    part: Parts,
+    target: Reference,
+    registries: Registries,
+    progress: Progress,
+    ready: Callable[[], None],
+    *,
+    is_alone: bool,
+) -> None:
+    """Push an image, and its SBOM at the same time; one that is not alone gets no tag."""
+    from fnpack.registry import RegistryError
+
+    assert part.push is not None
+    attached = beside(lambda: _attach_sbom(image, target, registries, progress, ready))
+    part.push.image(image.manifest, image.config, image.layers, by_digest=not is_alone, ready=ready)
+    try:
+        attached()
+    except RegistryError:  # it may want the image to be there first
+        _attach_sbom(image, target, registries, progress, ready)
+
+
+def _attach_sbom(
+    image: Image, target: Reference, registries: Registries, progress: Progress, ready: Callable[[], None]
+) -> None:
     if image.sbom is None:
         return
     from fnpack.registry.referrers import attach
@@ -174,7 +206,13 @@ def _attach_sbom(image: Image, target: Reference, registries: Registries, progre
         progress,
         "attach SBOM",
         lambda: attach(
-            target, described, sbom, CYCLONEDX, registries=registries, annotations=SBOM_ANNOTATIONS
+            target,
+            described,
+            sbom,
+            CYCLONEDX,
+            registries=registries,
+            annotations=SBOM_ANNOTATIONS,
+            ready=ready,
         ),
         is_cached=lambda result: not result.sent_bytes,
     )

@@ -98,7 +98,7 @@ def host_layers(
     found = host_dependencies(name, [target], progress)
     chosen = host_wheels(name, found, target)
     recipes = _layers_of(found, chosen, target, function_app.HOST_FOLDER, remote, progress, is_slim=True)
-    return [*recipes, function_app.host_recipe(target.python_version)]
+    return [*recipes, function_app.host_recipe(target.python_version, remote.cache.folder / "digests")]
 
 
 def host_lock_name(settings: BuildSettings, functions: Sequence[Function]) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fnpack.dependencies.provide import Dependencies
     from fnpack.dependencies.target import Target
     from fnpack.oci.model_layers import ModelLayers
-    from fnpack.registry import Registries
+    from fnpack.registry import Push, Registries
 
 _MOST_WORKERS = 4  # layers are made by processors; two on one would only make the largest late
 
@@ -49,6 +49,7 @@ class Parts:
         self.dependencies: Dependencies | None = None  # pip's packages
         self.prefix: CondaPrefix | None = None
         self.models: list[ModelContents] = []  # known when the layers are
+        self.push: Push | None = None  # takes layers as they are made
 
 
 def parts_of(  # noqa: PLR0917 - a step of a build, called once
@@ -133,7 +134,7 @@ def assemble(
     recipes = parts.recipes
 
     def made(recipe: Recipe) -> Layer:
-        return _told_layer(recipe, cache, mtime_s, remote, layers_progress)
+        return _told_layer(recipe, cache, mtime_s, remote, parts.push, layers_progress)
 
     def all_layers() -> list[Layer]:
         if not new:
@@ -148,6 +149,7 @@ def assemble(
             return [begun[recipe.key].result() for recipe in recipes]
 
     with in_phase(progress, "layers") as layers_progress:
+        app_layer = made(function_app.app_recipe(parts.app.path))
         new = sum(is_new(one, cache, mtime_s=mtime_s, remote=remote.layers) for one in recipes)
         name = f"{len(recipes)} layers for {parts.target.platform}"
         layers = step(layers_progress, name, all_layers, is_cached=lambda _: not new)
@@ -173,7 +175,7 @@ def assemble(
         labels["io.fnpack.models"] = models_label(models)
     labels["org.opencontainers.image.base.digest"] = parts.base.digest
     labels[CACHE_LABEL] = remote.text(known)
-    layers.append(made(function_app.app_recipe(parts.app.path)))
+    layers.append(app_layer)
     base_config = json.loads(parts.base.source.config().data)
     below = [
         Layer(content, diff_id, "base")
@@ -183,7 +185,7 @@ def assemble(
     ]
     created = datetime.fromtimestamp(mtime_s, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     annotations = {key: value for key, value in labels.items() if key.startswith("org.opencontainers.image.")}
-    return build(
+    image = build(
         base_config,
         below,
         layers,
@@ -191,12 +193,15 @@ def assemble(
         created=created,
         annotations={**annotations, "org.opencontainers.image.created": created},
     )
+    if parts.push is not None:
+        parts.push.begin(image.config, "config")
+    return image
 
 
-def _told_layer(
-    recipe: Recipe, cache: LayerCache, mtime_s: int, remote: Earlier, progress: Progress
+def _told_layer(  # noqa: PLR0917 - a step of `assemble`
+    recipe: Recipe, cache: LayerCache, mtime_s: int, remote: Earlier, push: Push | None, progress: Progress
 ) -> Layer:
-    """The recipe's layer; says whether it was made or known."""
+    """The recipe's layer; says whether it was made or known. One that was made begins to be pushed."""
     since, name = time.monotonic(), f"layer {recipe.title}"
     is_known = not is_new(recipe, cache, mtime_s=mtime_s, remote=remote.layers)
     if not is_known:
@@ -207,6 +212,8 @@ def _told_layer(
         progress(ProgressEvent(name, "cached", total_bytes=size))
     else:
         progress(ProgressEvent(name, "done", "made", size, size, took_s))
+        if push is not None:
+            push.begin(layer.content, layer.title)
     return layer
 
 

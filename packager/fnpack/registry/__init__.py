@@ -9,11 +9,12 @@ from fnpack.registry.blobs import open_blob, read_blob
 from fnpack.registry.client import Registries
 from fnpack.registry.errors import RegistryError
 from fnpack.registry.manifests import get_manifest, head_manifest, list_tags
-from fnpack.registry.push import PushResult, push_image, push_index
+from fnpack.registry.push import Push, PushResult, push_image, push_index
 from fnpack.registry.reference import Reference
 from fnpack.registry.settings import RegistrySettings
 
 __all__ = [
+    "Push",
     "PushResult",
     "Reference",
     "Registries",

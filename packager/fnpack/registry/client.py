@@ -65,7 +65,8 @@ class Registries:
         scopes += [
             scope(source.repository, "pull") for source in sources if source.registry == target.registry
         ]
-        self.of(target).intended = merged(one for some in scopes for one in some)
+        registry = self.of(target)
+        registry.intended = merged(one for some in (registry.intended, *scopes) for one in some)
 
     def close(self) -> None:
         """End all connections and pauses, also those of other threads."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,6 +23,7 @@ class Memory:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
+        self.changing = threading.Lock()  # between reading and writing
 
     def read(self, name: str) -> dict[str, object]:
         """What was kept under a name; empty if that is missing or broken."""
@@ -68,12 +70,13 @@ class PushedBlobs:
     def remember(self, digests: Iterable[str]) -> None:
         """They are there now; what others remembered meanwhile is kept."""
         now = time.time()
-        kept = {
-            digest: seen
-            for digest, seen in self._memory.read(self._name).items()
-            if isinstance(seen, int | float) and seen >= now - _KNOWN_FOR_S
-        }
-        self._memory.write(self._name, {**kept, **dict.fromkeys(digests, now)})
+        with self._memory.changing:
+            kept = {
+                digest: seen
+                for digest, seen in self._memory.read(self._name).items()
+                if isinstance(seen, int | float) and seen >= now - _KNOWN_FOR_S
+            }
+            self._memory.write(self._name, {**kept, **dict.fromkeys(digests, now)})
 
     def forget(self) -> None:
         """The registry has lost some, so none is certain."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from fnpack.oci.content import BytesContent, Content, Descriptor, Layer
-from fnpack.parallel import in_parallel
+from fnpack.parallel import beside, in_parallel
 from fnpack.progress import Progress, ProgressEvent, Status, ignore
 from fnpack.registry.base import RegistryBase
 from fnpack.registry.blobs import Place, has_blob
@@ -58,30 +58,9 @@ def push_image(
     progress: Progress = ignore,
     ready: Callable[[], None] = lambda: None,
 ) -> PushResult:
-    """Push an image's blobs, then its manifest under the target's tag and each of `tags`.
-
-    Layers that `base` holds are mounted where it is in the same registry, and else streamed from there. A target with
-    a digest gives no tag away, whether it names one or not: so the images of an index are pushed. `ready` is called
-    before the manifest; what it raises ends the push.
-    Raises RegistryUnauthorised, RegistryDenied, TooLarge, TransferBroken and the other errors of this package.
-    """
-    _intend(registries, target, base)
-    blobs = [(layer.content, layer.title) for layer in layers] + [(config, "config")]
-    push = _Push(target, registries, base, progress)
-    pushed = PushedBlobs(registries.memory, target.name)
-    for known in (pushed.known(), frozenset[str]()):
-        push.blobs(blobs, known)
-        ready()
-        try:
-            push.manifest(manifest, tags)
-        except RegistryError as exc:
-            if exc.answer_code not in _LOST or not push.count["known"]:
-                raise
-            pushed.forget()  # and look at each
-        else:
-            pushed.remember(content.descriptor.digest for content, _ in blobs)
-            break
-    return push.result(manifest)
+    """Push an image that is whole: `Push` says how, and what it raises."""
+    push = Push(target, registries, base, progress)
+    return push.image(manifest, config, layers, tags=tags, ready=ready)
 
 
 def push_index(
@@ -93,69 +72,126 @@ def push_index(
     progress: Progress = ignore,
 ) -> PushResult:
     """Push an index under the target's tag and each of `tags`; its images must be in the repository already."""
-    _intend(registries, target, None)
-    push = _Push(target, registries, None, progress)
-    push.manifest(index, tags)
-    return push.result(index)
+    return Push(target, registries, None, progress).index(index, tags)
 
 
-def _intend(registries: Registries, target: Reference, base: RegistryBase | None) -> None:
-    registries.intend(target, *([base.reference] if base else []))
+class Push:
+    """A push to a repository. Blobs may go up before the image is whole; nobody sees them without its manifest.
 
-
-class _Push:
-    """The state of one push: counts, and events one at a time."""
+    Layers that `base` holds are mounted where it is in the same registry, and else streamed from there. Events are
+    told one at a time. What goes wrong is raised by `image` and `index`: RegistryUnauthorised, RegistryDenied,
+    TooLarge, TransferBroken and the other errors of this package.
+    """
 
     def __init__(
-        self, target: Reference, registries: Registries, base: RegistryBase | None, progress: Progress
+        self,
+        target: Reference,
+        registries: Registries,
+        base: RegistryBase | None = None,
+        progress: Progress = ignore,
     ) -> None:
+        registries.intend(target, *([base.reference] if base else []))
         self._target, self._registries, self._base, self._progress = target, registries, base, progress
         self._scopes = scope(target.repository, "pull", "push")
         self._place = Place(registries, registries.of(target), target.repository, self._scopes)
+        self._pushed = PushedBlobs(registries.memory, target.name)
         self._lock = threading.Lock()
-        self.count: Counter[BlobState] = Counter()
+        self._slots = threading.Semaphore(registries.settings.workers)
+        self._begun: dict[str, Callable[[], None]] = {}
+        self._count: Counter[BlobState] = Counter()
         self._sent_bytes, self._lists_referrers = 0, False
 
-    def blobs(self, blobs: Sequence[tuple[Content, str]], known: frozenset[str]) -> None:
+    def begin(self, content: Content, title: str) -> None:
+        """Send a blob that was made just now, on a thread of its own; `image` waits for it."""
+        digest = content.descriptor.digest
+        if digest not in self._pushed.known():
+            self._begun[digest] = beside(lambda: self._early(content, title))
+
+    def image(
+        self,
+        manifest: BytesContent,
+        config: Content,
+        layers: Sequence[Layer],
+        *,
+        tags: Sequence[str] = (),
+        by_digest: bool = False,
+        ready: Callable[[], None] = lambda: None,
+    ) -> PushResult:
+        """Send the blobs that the repository lacks, then the manifest under the target's tag and each of `tags`.
+
+        A target with a digest gives no tag away, nor does `by_digest`: so the images of an index are pushed. `ready` is
+        called before the manifest; what it raises ends the push.
+        """
+        blobs = [(layer.content, layer.title) for layer in layers] + [(config, "config")]
+        for known in (self._pushed.known(), frozenset[str]()):
+            self._blobs(blobs, known)
+            ready()
+            try:
+                self._manifest(manifest, tags, by_digest=by_digest)
+            except RegistryError as exc:
+                if exc.answer_code not in _LOST or not self._count["known"]:
+                    raise
+                self._pushed.forget()  # and look at each
+                self._count.clear()
+            else:
+                self._pushed.remember(content.descriptor.digest for content, _ in blobs)
+                break
+        return self._result(manifest)
+
+    def index(self, index: BytesContent, tags: Sequence[str] = ()) -> PushResult:
+        """Put an index under the target's tag and each of `tags`; its images must be in the repository already."""
+        self._manifest(index, tags, by_digest=False)
+        return self._result(index)
+
+    def _blobs(self, blobs: Sequence[tuple[Content, str]], known: frozenset[str]) -> None:
         """Bring all blobs there, each once, the largest first."""
-        self.count.clear()
         different = {content.descriptor.digest: (content, title) for content, title in blobs}
         for digest, (content, title) in different.items():
             if digest in known:
                 with self._step(title, content) as step:
                     step.detail, step.is_cached = "known", True
-                self.count["known"] += 1
+                self._count["known"] += 1
         unknown = [blob for digest, blob in different.items() if digest not in known]
         unknown.sort(key=lambda blob: -blob[0].descriptor.size_bytes)
         in_parallel(
             lambda blob, stopped: self._blob(*blob, stopped), unknown, self._registries.settings.workers
         )
 
-    def manifest(self, manifest: BytesContent, tags: Sequence[str]) -> None:
+    def _manifest(self, manifest: BytesContent, tags: Sequence[str], *, by_digest: bool) -> None:
         """Put the manifest under each tag. A digest in the target says that its tag is not meant."""
-        own = None if self._target.digest else self._target.tag
+        own = None if by_digest or self._target.digest else self._target.tag
         targets = [self._target.tagged(tag) for tag in dict.fromkeys([own, *tags]) if tag]
         for target in targets or [self._target.at(manifest.descriptor.digest)]:
             with self._step(str(target), manifest) as step:
                 self._lists_referrers = put_manifest(self._registries, target, manifest, self._scopes)
                 step.detail = manifest.descriptor.digest
 
-    def result(self, manifest: BytesContent) -> PushResult:
-        """What was done."""
+    def _result(self, manifest: BytesContent) -> PushResult:
         return PushResult(
             self._target.at(manifest.descriptor.digest),
             manifest.descriptor,
             sent_bytes=self._sent_bytes,
             lists_referrers=self._lists_referrers,
-            **{state: self.count[state] for state in ("pushed", "mounted", "present", "known")},
+            **{state: self._count[state] for state in ("pushed", "mounted", "present", "known")},
         )
 
+    def _early(self, content: Content, title: str) -> None:
+        with self._slots:
+            self._send(content, title, threading.Event())
+
     def _blob(self, content: Content, title: str, stopped: threading.Event) -> None:
+        begun = self._begun.pop(content.descriptor.digest, None)
+        if begun is not None:
+            begun()
+        else:
+            self._send(content, title, stopped)
+
+    def _send(self, content: Content, title: str, stopped: threading.Event) -> None:
         with self._step(title, content) as step:
             state = self._bring(content, step.at, stopped)
             step.detail, step.is_cached = state, state != "pushed"
         with self._lock:
-            self.count[state] += 1
+            self._count[state] += 1
 
     def _bring(self, content: Content, at: Callable[[int], None], stopped: threading.Event) -> BlobState:
         descriptor, source = content.descriptor, None

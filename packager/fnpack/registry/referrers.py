@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from fnpack.oci.artifacts import EMPTY_CONFIG, artifact_manifest
 from fnpack.oci.content import INDEX, BytesContent, Content, Descriptor, Layer
@@ -27,9 +27,12 @@ def attach(
     registries: Registries,
     annotations: Mapping[str, str] | None = None,
     progress: Progress = ignore,
+    ready: Callable[[], None] = lambda: None,
 ) -> PushResult:
     """Push an artifact that refers to the manifest `described` in the repository of `subject`.
 
+    The manifest may come later, as OCI's specification has it. `ready` is called before anything refers to it; what
+    it raises ends the push.
     In a registry that keeps no list of referrers the tag `sha256-<hex>` is one, as OCI's specification has it. What
     this machine attached there within a day is not sent again; the registry's loss of a blob makes it forget that.
     """
@@ -44,6 +47,7 @@ def attach(
         layers=[Layer(content, content.descriptor.digest, artifact_type)],
         registries=registries,
         progress=progress,
+        ready=ready,
     )
     if not result.lists_referrers:
         extra = {"annotations": dict(sorted(annotations.items()))} if annotations else {}

@@ -63,7 +63,7 @@ class RegistrySettings(NamedTuple):
     chunk_threshold_bytes: int = 128 * MIB
     chunk_bytes: int = 64 * MIB
     small_chunk_bytes: int = 4 * MIB  # the last way, where larger requests are refused
-    ask_first_bytes: int = 64 * 1024  # a smaller blob is sent without asking whether it is there
+    ask_first_bytes: int = 128 * 1024  # a smaller blob is sent without asking whether it is there
 
     def __repr__(self) -> str:
         """Without the token, and the text that may hold passwords."""

@@ -7,6 +7,7 @@ import json
 import subprocess
 import tarfile
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -15,6 +16,7 @@ from fault_proxy import Fault, FaultProxy
 from fnpack.oci.content import INDEX, BytesContent
 from fnpack.progress import ProgressEvent
 from fnpack.registry import (
+    Push,
     Reference,
     Registries,
     RegistryBase,
@@ -25,7 +27,7 @@ from fnpack.registry import (
     push_image,
     push_index,
 )
-from fnpack.registry.errors import ImageNotFound, PlatformMissing, RegistryError
+from fnpack.registry.errors import ImageNotFound, PlatformMissing, RegistryDenied, RegistryError
 from fnpack.registry.referrers import attach, referrers
 from image_parts import image, layer, reference
 from services import Registry
@@ -70,8 +72,75 @@ def test_nothing_changed_takes_two_requests_and_one_changed_layer_six(
     assert sorted(proxy.methods()) == ["HEAD", "POST", "POST", "PUT", "PUT", "PUT"]
 
 
+def test_a_blob_that_was_begun_is_sent_once_and_waited_for(proxy: FaultProxy, settings: Settings) -> None:
+    target, made = reference(proxy.address), image(layer(b"early"), layer(b"late"))
+    with Registries(settings()) as client:
+        push = Push(target, client)
+        push.begin(made.layers[0].content, "early")
+        result = push.image(made.manifest, made.config, made.layers)
+        assert (result.pushed, result.known) == (3, 0)
+        assert [content.open().read() for content in RegistryBase(target, client).layers()] == [
+            b"early",
+            b"late",
+        ]
+    assert proxy.methods("/blobs/uploads/").count("PUT") == 3
+    proxy.requests.clear()
+    with Registries(settings()) as client:
+        again = Push(target, client)
+        again.begin(made.layers[0].content, "early")
+        assert again.image(made.manifest, made.config, made.layers).known == 3
+    assert proxy.methods() == ["PUT"]
+
+
+def test_what_went_wrong_with_a_blob_that_was_begun_ends_the_push(
+    proxy: FaultProxy, settings: Settings
+) -> None:
+    target, made = reference(proxy.address), image(layer(b"early"))
+    proxy.add(Fault("POST", "/blobs/uploads/", status=403))
+    with Registries(settings()) as client:
+        push = Push(target, client)
+        push.begin(made.layers[0].content, "early")
+        while not proxy.requests:
+            time.sleep(0.01)
+        with pytest.raises(RegistryDenied):
+            push.image(made.manifest, made.config, made.layers)
+        assert head_of(client, target) is None
+
+
+def test_an_early_blob_that_the_registry_lost_meanwhile_is_pushed_again(
+    proxy: FaultProxy, settings: Settings
+) -> None:
+    known, made = image(layer(b"old")), image(layer(b"old"), layer(b"early"))
+    target = reference(proxy.address)
+    with Registries(settings()) as client:
+        push_image(target, **known.parts, registries=client)
+    body = json.dumps({"errors": [{"code": "MANIFEST_BLOB_UNKNOWN", "message": "gone"}]}).encode()
+    proxy.add(Fault("PUT", "/manifests/", status=404, body=body))
+    with Registries(settings()) as client:
+        push = Push(target, client)
+        push.begin(made.layers[1].content, "early")
+        result = push.image(made.manifest, made.config, made.layers)
+        assert result.known == 0
+        assert result.pushed + result.present == 3
+        assert RegistryBase(target, client).manifest() == made.manifest
+
+
+def test_what_is_intended_adds_up(registries: Registries) -> None:
+    target, base = Reference.parse("r.example/app:1"), Reference.parse("r.example/base:1")
+    registries.intend(target, base)
+    registries.intend(target)
+    assert registries.of(target).intended == {"repository:app:pull,push", "repository:base:pull"}
+
+
+def head_of(client: Registries, target: Reference) -> str | None:
+    try:
+        return head_manifest(client, target)
+    except ImageNotFound:
+        return None
+
+
 def test_a_machine_without_memory_sends_no_large_blob_twice(registry: str, settings: Settings) -> None:
-    target, made = reference(registry), image(layer(b"x" * 100_000), layer(b"y" * 100_000))
+    target, made = reference(registry), image(layer(b"x" * 200_000), layer(b"y" * 200_000))
     for expected in ({"pushed": 3}, {"present": 2, "pushed": 1}):
         with Registries(settings(cache=None)) as client:
             result = push_image(target, **made.parts, registries=client)
