@@ -12,9 +12,7 @@ from fnpack.cache_folder import cache_folder
 from fnpack_triggers.errors import FnpackError
 
 _ERRNOS = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-_SAID = re.compile(
-    rf"\[Errno (?:{'|'.join(map(str, _ERRNOS))})\]|\(os error (?:{'|'.join(map(str, _ERRNOS))}|112)\)"
-)
+_SAID = rf"\[Errno (?:{'|'.join(map(str, _ERRNOS))})\]|\(os error (?:{'|'.join(map(str, _ERRNOS))}|112)\)"
 _LITTLE_BYTES = 1 << 20
 
 
@@ -35,7 +33,7 @@ def is_full(error: BaseException) -> bool:
 
 def says_full(text: str) -> bool:
     """Whether a program (uv, say) says so, in Python's words or in Rust's."""
-    return bool(_SAID.search(text))
+    return bool(re.search(_SAID, text))
 
 
 def disk_full(place: Path | None = None) -> DiskFull:

@@ -81,6 +81,8 @@ def _replace(staging: Path, target: Path) -> None:
 
 def make_folder(path: Path) -> None:
     """Create `path` and its parents, readable by everyone whatever the umask."""
+    if path.is_dir():
+        return
     for folder in reversed([path, *path.parents]):
         if not folder.exists():
             folder.mkdir()

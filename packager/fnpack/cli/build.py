@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -297,6 +296,8 @@ def _summarise(terminal: Terminal, app: FunctionApp, settings: BuildSettings) ->
 
 
 def _next_for_folder(terminal: Terminal, path: Path, *, is_app: bool) -> None:
+    import shlex
+
     from fnpack.config.files import label
 
     shown = shlex.quote(label(path))

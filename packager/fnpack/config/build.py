@@ -7,12 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from fnpack.config.built_in import built_in_script, with_packages
-from fnpack.config.conda import package_name
-from fnpack.config.docker_section import ARCHITECTURES
 from fnpack.config.files import label
 from fnpack.config.image_names import fault_of_image, registry_of
-from fnpack.config.inference import InferenceConfig, read_inference_config
 from fnpack.config.outputs import complete_outputs
 from fnpack.config.problems import Problems
 from fnpack.config.project import RawSettings
@@ -24,6 +20,8 @@ from fnpack.errors import ConfigurationError
 from fnpack.spec import AppSpec, Environment, LockMode, ModelSource, RegistryLogin
 
 if TYPE_CHECKING:
+    from fnpack.config.built_in import BuiltIn
+    from fnpack.config.inference import InferenceConfig
     from fnpack.no_code.found import Found
 
 HOSTS = ("fnpack", "azure-functions")
@@ -95,7 +93,7 @@ def complete(
     is_named = names_script(raw, config) if models is None else config is not None or not models
     script, directory = find_script(raw, config, problems) if is_named else (None, None)
     models = find_models(raw, problems, finder) if models is None else models
-    built_in = None if is_named else built_in_script(models, problems)
+    built_in = None if is_named else _built_in(models, problems)
     script = built_in.script if built_in is not None else script
     triggers = complete_triggers(raw, problems)
     outputs = complete_outputs(raw, triggers, problems)
@@ -104,6 +102,8 @@ def complete(
     platforms = _platforms(raw, config, host, problems)
     python_version = _python_version(raw, config, problems)
     if built_in is not None:
+        from fnpack.config.built_in import with_packages
+
         environment = with_packages(environment, built_in.found, models[0])
         python_version = python_version or _python_of(built_in.found, raw, environment)
     environment = environment._replace(python_version=python_version)
@@ -142,6 +142,12 @@ def complete(
     )
 
 
+def _built_in(models: Sequence[ModelSource], problems: Problems) -> BuiltIn | None:
+    from fnpack.config.built_in import built_in_script
+
+    return built_in_script(models, problems)
+
+
 def _given(raw: RawSettings, option: str) -> _Given | None:
     setting = raw.get(option)
     if setting is None or not isinstance(setting.value, str):
@@ -153,6 +159,8 @@ def _inference_config(raw: RawSettings, problems: Problems) -> InferenceConfig |
     setting = raw.get("inference_config")
     if setting is None or not isinstance(setting.value, str):
         return None
+    from fnpack.config.inference import read_inference_config
+
     try:
         return read_inference_config(absolute(setting.folder, setting.value))
     except ConfigurationError as exc:
@@ -209,6 +217,8 @@ def _platforms(
     platforms = tuple(dict.fromkeys(part.strip() for part in given.value.split(",")))
     for platform in platforms:
         if platform not in PLATFORMS:
+            from fnpack.config.docker_section import ARCHITECTURES
+
             known = ARCHITECTURES.get(platform.casefold().removeprefix("linux/"))
             suggestion = f"did you mean `linux/{known}`?" if known else f"use {one_of(PLATFORMS)}"
             problems.add(given.source, f"images for `{platform}` cannot be built", suggestion)
@@ -340,6 +350,8 @@ def _with_conda(raw: RawSettings, environment: Environment, host: str, problems:
     given = _given(raw, "python_version")
     if given is None:
         return environment
+    from fnpack.config.conda import package_name
+
     others = tuple(spec for spec in conda.specs if package_name(spec) != "python")
     return environment._replace(conda=conda._replace(specs=(f"python={given.value}", *others)))
 

@@ -6,22 +6,20 @@ import re
 
 MASK = "***"
 
-_SECRET = re.compile(
-    r"""
+_VALUES = r"""(?ix)  # compiled with the first message that needs it
     ["']?[\w.-]*(?:passw|pwd|secret|token|credential|key|connection_?string)[\w.-]*["']?\s*[:=]\s*
         (?:"(?P<double>(?:\\.|[^"\\\n])*) | '(?P<single>(?:\\.|[^'\\\n])*) | (?P<bare>[^\s"'\[{,;}\]]+))
     | ://(?P<login>[^/\s"']+)@
     | [?&;](?:sig|code)=(?P<signature>[^&\s"';]+)
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
+    """
+_IN_ADDRESS = r"(?i)(?P<before>://)[^/\s\"']+@|(?P<query>[?&](?:sig|code|token|key)=)[^&\s\"';]+"
 
 
 def secret_spans(text: str) -> list[tuple[int, int]]:
     """Start and end of each value that is or may be a secret: passwords, keys, tokens, logins in addresses."""
     return [
         match.span(name)
-        for match in _SECRET.finditer(text)
+        for match in re.finditer(_VALUES, text)
         for name in (match.lastgroup,)
         if name is not None
     ]
@@ -40,18 +38,13 @@ def shown(text: str, start: int = 0, end: int | None = None) -> str:
     return "".join(pieces)
 
 
-_IN_ADDRESS = re.compile(
-    r"(?P<before>://)[^/\s\"']+@|(?P<query>[?&](?:sig|code|token|key)=)[^&\s\"';]+", re.IGNORECASE
-)
-
-
 def addresses(text: str) -> str:
     """`text` with the logins and signatures of addresses in it as `***`; all else (`tokenizers==0.15`) stays."""
-    return _IN_ADDRESS.sub(
-        lambda found: f"://{MASK}@" if found["before"] else f"{found['query']}{MASK}", text
+    return re.sub(
+        _IN_ADDRESS, lambda found: f"://{MASK}@" if found["before"] else f"{found['query']}{MASK}", text
     )
 
 
 def holds_login(text: str) -> bool:
     """Whether an address in `text` carries a user name, password, token or signature."""
-    return any(found["query"] or found[0] != "://git@" for found in _IN_ADDRESS.finditer(text))
+    return any(found["query"] or found[0] != "://git@" for found in re.finditer(_IN_ADDRESS, text))

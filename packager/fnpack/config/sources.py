@@ -6,16 +6,18 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fnpack.config.files import label
-from fnpack.config.inference import InferenceConfig
 from fnpack.config.options import Setting
 from fnpack.config.problems import Problems
 from fnpack.config.project import RawSettings
 from fnpack.config.suggest import did_you_mean, names_near
 from fnpack.errors import FnpackError
 from fnpack.spec import ModelSource
+
+if TYPE_CHECKING:
+    from fnpack.config.inference import InferenceConfig
 
 _MODEL_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,254}")  # Azure ML's rule
 _MODEL_NAME_RULE = "a model's name has 1 to 255 letters, digits, `-`, `_` and `.`, a letter or digit first"

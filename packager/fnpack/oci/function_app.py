@@ -18,10 +18,10 @@ USER = "10001:10001"
 _SECOND_NS = 1_000_000_000
 
 
-def host_recipe(python_version: str) -> FilesRecipe:
-    """fnpack's own host: a layer of its modules, compiled."""
+def host_recipe(python_version: str, notes: Path | None = None) -> FilesRecipe:
+    """fnpack's own host: a layer of its modules, compiled. Their digests are remembered in the folder `notes`."""
     files = {f"{HOST_FOLDER}/{relative}": path for relative, path in host_files()}
-    return FilesRecipe(files, "fnpack's function host", python_version)
+    return FilesRecipe(files, "fnpack's function host", python_version, notes / "host" if notes else None)
 
 
 def app_recipe(app: Path) -> FilesRecipe:

@@ -37,7 +37,7 @@ class FilesRecipe:
     @cached_property
     def key(self) -> str:
         """Of names, modes and contents."""
-        entries = [(one.path, _is_executable(self.files[one.path]), one.sha256) for one in self.hashed]
+        entries = [(one.path, one.is_executable, one.sha256) for one in self.hashed]
         version = self.python_version if self.python_version and interpreter(self.python_version) else None
         return key_of("files", entries=entries, python=version)
 
@@ -60,9 +60,8 @@ class FilesRecipe:
         sources = {}
         for one, stamp in self._found:
             source = self.files[one.path]
-            is_executable = _is_executable(source)
             try:
-                writer.stream(one.path, chunks(source), one.size_bytes, is_executable=is_executable)
+                writer.stream(one.path, chunks(source), one.size_bytes, is_executable=one.is_executable)
             except ValueError as error:
                 raise changed(source) from error
             if stamp_of(source) != stamp:

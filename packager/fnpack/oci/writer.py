@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import tarfile
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import BinaryIO
-
-from fnpack.oci.inflating import crc32, decompressobj
 
 _BLOCK = 512
 _STORED_MAX = 65535
@@ -22,6 +19,7 @@ _PENDING_BYTES = 1 << 20
 _GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _END = bytes(2 * _BLOCK)
 _SHORT_NAME = 100
+_FILE, _FOLDER = b"0", b"5"
 _SMALL_BYTES = 8 << 30
 
 
@@ -55,7 +53,7 @@ class LayerWriter:
             return
         self.folder(path.rpartition("/")[0])
         self._seen.add(path)
-        self._plain(_header(path, 0, 0o755, self._mtime_s, tarfile.DIRTYPE))
+        self._plain(_header(path, 0, 0o755, self._mtime_s, _FOLDER))
 
     def file(self, path: str, content: bytes, *, is_executable: bool = False) -> None:
         """Add a file."""
@@ -67,6 +65,8 @@ class LayerWriter:
         """Add a symbolic link."""
         if path in self._seen:
             return
+        import tarfile
+
         self.folder(path.rpartition("/")[0])
         self._seen.add(path)
         entry = tarfile.TarInfo(path)
@@ -101,6 +101,8 @@ class LayerWriter:
         self._flush()
         if self._is_gzip:
             self._write(_GZIP_HEAD)
+        from fnpack.oci.inflating import crc32, decompressobj
+
         inflater, found, total = decompressobj(-15), 0, 0
         for chunk in raw:
             if self._is_gzip:
@@ -138,6 +140,8 @@ class LayerWriter:
             return
         self._flush()
         self._write(_GZIP_HEAD)
+        from fnpack.oci.inflating import crc32
+
         crc = total = 0
         for plain, raw in pieces:
             crc, total = crc32(plain, crc), total + len(plain)
@@ -181,6 +185,8 @@ class LayerWriter:
         self._pending, self._pending_bytes = [], 0
         if not data:
             return
+        from fnpack.oci.inflating import crc32
+
         self._write(_GZIP_HEAD)
         for start in range(0, len(data), _STORED_MAX):
             block = data[start : start + _STORED_MAX]
@@ -194,9 +200,9 @@ class LayerWriter:
         self.size_bytes += len(data)
 
 
-def _header(path: str, size_bytes: int, mode: int, mtime_s: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+def _header(path: str, size_bytes: int, mode: int, mtime_s: int, kind: bytes = _FILE) -> bytes:
     """The header of a file or folder. Most have a short name: those differ from one another in three fields."""
-    name = path.encode("utf-8", "surrogateescape") + (b"/" if kind == tarfile.DIRTYPE else b"")
+    name = path.encode("utf-8", "surrogateescape") + (b"/" if kind == _FOLDER else b"")
     if len(name) > _SHORT_NAME or size_bytes >= _SMALL_BYTES:
         return _tarfile_header(path, size_bytes, mode, mtime_s, kind)
     head = bytearray(_empty_header(mode, mtime_s, kind))
@@ -209,12 +215,14 @@ def _header(path: str, size_bytes: int, mode: int, mtime_s: int, kind: bytes = t
 @lru_cache
 def _empty_header(mode: int, mtime_s: int, kind: bytes) -> bytes:
     """A header without name and size; its checksum is blank, as it is while it is added up."""
-    head = bytearray(_tarfile_header("-", 0, mode, mtime_s, kind))
-    head[:100], head[124:136], head[148:156] = bytes(100), bytes(12), b" " * 8
-    return bytes(head)
+    ids = b"%07o\0%07o\0%07o\0" % (mode, 0, 0)
+    fields = bytes(100), ids, bytes(12), b"%011o\0" % mtime_s, b" " * 8, kind, bytes(100), b"ustar  \0"
+    return b"".join(fields).ljust(_BLOCK, b"\0")
 
 
 def _tarfile_header(path: str, size_bytes: int, mode: int, mtime_s: int, kind: bytes) -> bytes:
+    import tarfile
+
     entry = tarfile.TarInfo(path)
     entry.size, entry.mode, entry.mtime, entry.type = size_bytes, mode, mtime_s, kind
     return entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")

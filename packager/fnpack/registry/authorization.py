@@ -16,7 +16,6 @@ from urllib.parse import quote, urlencode
 
 from fnpack.registry import credentials
 from fnpack.registry.addresses import Address, is_sendable
-from fnpack.registry.azure import NoDirectoryToken, directory_token, is_azure
 from fnpack.registry.challenges import Challenge, Scopes, covers, merged
 from fnpack.registry.credentials import Credential, Found
 from fnpack.registry.errors import RegistryError, RegistryUnauthorised, TlsFailed, quoted
@@ -165,6 +164,8 @@ class Authorisation:
 
     def _from_directory(self, realm: Address, repository: str) -> Credential | None:
         """A refresh token of an Azure registry, exchanged for one of the directory."""
+        from fnpack.registry.azure import NoDirectoryToken, directory_token, is_azure
+
         if not is_azure(self._registry, self._settings):
             return None
         try:

@@ -8,8 +8,9 @@ from typing import Literal, NamedTuple
 
 Scopes = frozenset[str]  # `repository:team/app:pull,push`, each resource once, actions sorted
 
-_PART = re.compile(
-    r"""\s*,?\s*(?:(?P<key>[\w-]+)\s*=\s*(?:"(?P<quoted>(?:\\.|[^"\\])*)"|(?P<bare>[^\s,"]+))|(?P<scheme>[A-Za-z][\w-]*))"""
+_PART = (
+    r"""\s*,?\s*(?:(?P<key>[\w-]+)\s*=\s*(?:"(?P<quoted>(?:\\.|[^"\\])*)"|(?P<bare>[^\s,"]+))"""
+    r"""|(?P<scheme>[A-Za-z][\w-]*))"""
 )
 
 
@@ -25,9 +26,10 @@ class Challenge(NamedTuple):
 def challenge_in(headers: Iterable[str]) -> Challenge | None:
     """The challenge that can be answered; a bearer's before a basic one."""
     found: list[tuple[str, dict[str, str]]] = []
+    pattern = re.compile(_PART)  # not with the module: most registries ask once, many never
     for header in headers:
         position = 0
-        while match := _PART.match(header, position):
+        while match := pattern.match(header, position):
             position = match.end()
             if match["scheme"]:
                 found.append((match["scheme"].lower(), {}))

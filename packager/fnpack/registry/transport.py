@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from fnpack.registry.addresses import Address
+from fnpack.registry.addresses import Address, is_loopback
 from fnpack.registry.errors import (
     ContentChanged,
     ProxyFailed,
@@ -19,12 +19,13 @@ from fnpack.registry.errors import (
     RegistryUnreachable,
     TransferBroken,
 )
-from fnpack.registry.proxies import proxy_for
 from fnpack.registry.settings import RegistrySettings
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection, HTTPResponse
     from ssl import SSLContext
+
+    from fnpack.registry.proxies import Proxy
 
 BLOCK_BYTES = 256 * 1024
 ERROR_TEXT_BYTES = 16 * 1024
@@ -225,9 +226,7 @@ class Transport:
         import http.client
         import ssl
 
-        from fnpack.registry import trust
-
-        proxy = proxy_for(address.scheme, address.host, address.port, self._settings.proxies)
+        proxy = self._proxy(address)
         host, port = (proxy.host, proxy.port) if proxy else (address.host, address.port)
         timeout_s = self._settings.connect_timeout_s
         connection: http.client.HTTPConnection
@@ -239,18 +238,29 @@ class Transport:
                 connection.set_tunnel(address.host, address.port, proxy.headers)
         else:
             connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+            if is_loopback(host):
+                connection.host = host.encode()  # type: ignore[assignment]  # a text needs the codec of other names
         connection.proxy_headers = proxy.headers if proxy and address.scheme == "http" else None  # type: ignore[attr-defined]
         try:
             connection.connect()
         except ssl.SSLError as exc:
             connection.close()
-            raise trust.failure(address.netloc, exc) from exc
+            from fnpack.registry.trust import failure
+
+            raise failure(address.netloc, exc) from exc
         except (OSError, http.client.HTTPException) as exc:
             connection.close()
             if proxy:
                 raise _proxy_failure(f"{proxy.host}:{proxy.port}", address, exc) from exc
             raise _unreachable(address, exc) from exc
         return connection
+
+    def _proxy(self, address: Address) -> Proxy | None:
+        if not (self._settings.proxies.http or self._settings.proxies.https):
+            return None
+        from fnpack.registry.proxies import proxy_for
+
+        return proxy_for(address.scheme, address.host, address.port, self._settings.proxies)
 
     def _context(self, address: Address, *, verified: bool) -> SSLContext:
         from fnpack.registry.trust import context_for

@@ -24,7 +24,7 @@ from fnpack.registry.errors import (
 from fnpack.registry.transport import Body, Response
 
 _REFUSED = frozenset({400, 405, 411, 413, 415, 416, 501})  # to a chunk, by registries that want blobs whole
-_RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
+_RANGE = r"(?:bytes=)?0-(\d+)"
 
 
 class _ChunksRefused(Exception):  # noqa: N818 - says what happened
@@ -303,7 +303,7 @@ def _reached(response: Response) -> int | None:
 
     `0-0` is what registries say of an upload that has none.
     """
-    found = _RANGE.fullmatch((response.header("Range") or "").strip())
+    found = re.fullmatch(_RANGE, (response.header("Range") or "").strip())
     if found is None:
         return None
     last = int(found[1])
