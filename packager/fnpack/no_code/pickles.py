@@ -7,6 +7,7 @@ be given. joblib's arrays, whose bytes lie between the opcodes, are passed over.
 from __future__ import annotations
 
 import pickletools
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol, cast
@@ -99,7 +100,11 @@ class FileSource:
 def read_pickle(source: Source) -> Pickled:
     """What the pickle in `source` would make. Raises PickleError where it is none."""
     try:
-        return _Machine(source, Pickled()).run()
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of a text with a wrong escape: the file is damaged, or it reads all the same
+            return _Machine(source, Pickled()).run()
     except RecursionError as error:
         raise PickleError("it is nested too deeply") from error
 

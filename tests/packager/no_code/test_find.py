@@ -167,6 +167,11 @@ def _reads(data: bytes) -> bool:
     return True
 
 
+def test_a_text_with_a_wrong_escape_warns_nobody() -> None:
+    assert not _reads(b"S'\\\n.")
+    assert _reads(b"S'\\q'\n.")
+
+
 @given(st.integers(0, 4000), st.binary(max_size=40))
 def test_a_damaged_pickle_is_refused_or_read(at: int, noise: bytes) -> None:
     _reads(_GOOD[:at] + noise + _GOOD[at + len(noise) :])
