@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import PurePosixPath
+from typing import IO, cast
 
 from fnpack.oci.errors import CompilerFailed
 
 _TIMEOUT_S = 900
 _COMPILE = """
-import gc, importlib.util, json, marshal, sys
+import gc, importlib.util, marshal, sys
 gc.disable()
 head = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little")
-for size, shown in json.loads(sys.stdin.buffer.readline()):
-    source = sys.stdin.buffer.read(size)
+while line := sys.stdin.buffer.readline():
+    size, shown = line[:-1].decode("utf-8", "surrogateescape").split(" ", 1)
+    source = sys.stdin.buffer.read(int(size))
     try:
         code = compile(source, shown, "exec", dont_inherit=True)
         compiled = head + importlib.util.source_hash(source) + marshal.dumps(code)
@@ -48,28 +51,50 @@ def compiled(sources: Mapping[str, bytes], python_version: str, root: str = "/")
     `sources` are texts by path below `root`. Empty where no interpreter of that version is here. Raises
     CompilerFailed: a layer that lacks some of them would be another one.
     """
-    import json
-    import subprocess
-
     python = interpreter(python_version)
     if python is None or not sources:
         return {}
-    work = [(len(text), f"{root.rstrip('/')}/{path}") for path, text in sources.items()]
     try:
-        done = subprocess.run(
-            [python, "-I", "-S", "-B", "-W", "ignore", "-c", _COMPILE],
-            input=b"".join((json.dumps(work).encode(), b"\n", *sources.values())),
-            capture_output=True,
-            check=False,
-            timeout=_TIMEOUT_S,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        status, output, said = _run(python, sources, root.rstrip("/"))
+    except OSError as error:
         raise _failed(python, str(error)) from error
-    found = _parts(done.stdout)
-    if done.returncode or len(found) != len(sources):
-        raise _failed(python, done.stderr.decode(errors="replace").strip() or f"status {done.returncode}")
+    found = _parts(output)
+    if status or len(found) != len(sources):
+        raise _failed(python, said.decode(errors="replace").strip() or f"status {status}")
     tag = f"cpython-{python_version.replace('.', '')}"
     return {_place(path, tag): content for path, content in zip(sources, found, strict=True) if content}
+
+
+def _run(python: str, sources: Mapping[str, bytes], root: str) -> tuple[int, bytes, bytes]:
+    """Status, output and errors of the compiler. Modules come in megabytes: nothing is sent in small pieces."""
+    import subprocess
+    import threading
+
+    from fnpack.parallel import beside
+
+    command = [python, "-I", "-S", "-B", "-W", "ignore", "-c", _COMPILE]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        timer = threading.Timer(_TIMEOUT_S, process.kill)
+        timer.start()
+        try:
+            stdin, stdout, stderr = (
+                cast("IO[bytes]", one) for one in (process.stdin, process.stdout, process.stderr)
+            )
+            beside(lambda: _send(stdin, sources, root))
+            said = beside(stderr.read)
+            output = stdout.read()
+            return process.wait(), output, said()
+        finally:
+            timer.cancel()
+            process.kill()
+
+
+def _send(stdin: IO[bytes], sources: Mapping[str, bytes], root: str) -> None:
+    with suppress(BrokenPipeError), stdin:  # it has ended, and says why
+        for path, text in sources.items():
+            stdin.write(b"%d %s\n" % (len(text), f"{root}/{path}".encode("utf-8", "surrogateescape")))
+            stdin.write(text)
 
 
 def _parts(data: bytes) -> list[bytes]:
