@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ _NO_CACHE = "Failed to initialize cache"
 _PATH = re.compile(r"`(/[^`]+)`")
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s`'\"]+@")
+_FINDING_UV = threading.Lock()  # sysconfig, which it asks, gives half of its answer to a second thread
 _UV_HINT = "install fnpack with its build tools: pip install 'fnpack[build]'"
 
 
@@ -276,6 +278,7 @@ def _uv() -> str:
     try:
         import uv
 
-        return os.fsdecode(uv.find_uv_bin())
+        with _FINDING_UV:
+            return os.fsdecode(uv.find_uv_bin())
     except (ImportError, FileNotFoundError):
         raise ResolverMissing("uv, which resolves dependencies, is not installed", hint=_UV_HINT) from None

@@ -13,9 +13,10 @@ from fnpack.daemonless.ahead import Ahead
 from fnpack.daemonless.earlier import Earlier
 from fnpack.dependencies import resolver
 from fnpack.dependencies.errors import UnsatisfiableRequirements
+from fnpack.image import host_lock
 from fnpack.oci.layer_cache import Known, LayerCache
 from fnpack.spec import AppSpec, Environment, HttpTrigger
-from package_index import Index, make_wheel
+from package_index import Index, make_wheel, sha256
 
 OTHER_PYTHON = "3.12" if OWN_PYTHON != "3.12" else "3.11"
 
@@ -64,6 +65,16 @@ def test_right_guess_is_not_asked_or_fetched_again(settings, tmp_path, index, as
     assert asked_uv == [OWN_PYTHON]
     assert len(downloads(index)) == 1
     assert f'python = "{OWN_PYTHON}"' in (tmp_path / "project" / "pylock.toml").read_text()
+
+
+def test_hosts_packages_are_locked_and_fetched_beside_the_apps(
+    settings, tmp_path, index, asked_uv, monkeypatch
+) -> None:
+    wheel = make_wheel(index.packages, "beta", "1.0")
+    monkeypatch.setattr(host_lock, "_text", lambda name: f"beta==1.0 --hash=sha256:{sha256(wheel)}\n")
+    assert build(settings._replace(host="fnpack"), tmp_path) == OWN_PYTHON
+    assert asked_uv == [OWN_PYTHON] * 2
+    assert sorted(downloads(index)) == [f"/files/{name}-1.0-py3-none-any.whl" for name in ("alpha", "beta")]
 
 
 def test_wrong_guess_leaves_no_trace_in_the_lock(settings, tmp_path, asked_uv) -> None:
