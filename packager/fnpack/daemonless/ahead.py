@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,11 @@ from fnpack.progress import Progress, ProgressEvent
 
 if TYPE_CHECKING:
     from fnpack.dependencies.resolver import Answers
-    from fnpack.dependencies.selection import Selected
     from fnpack.dependencies.target import Target
+
+
+class _Stopped(Exception):  # noqa: N818 - no error: the guess was wrong, or the build ended
+    """What was begun is given up."""
 
 
 class Ahead:
@@ -29,7 +32,7 @@ class Ahead:
     def __init__(self, settings: BuildSettings, platform: str, remote: Earlier, progress: Progress) -> None:
         self._settings, self._platform, self._progress = settings, platform, progress
         self._python = wanted_python(settings)
-        self._fetches = not remote.layers  # layers that a registry has are made of nothing
+        self._remote = remote.copy()  # what a wrong guess looks up is nothing that the image tells of
         self._stopped = threading.Event()
         self._waits: list[Callable[[], None]] = []
         self.answers: Answers = {}
@@ -66,33 +69,34 @@ class Ahead:
         return Target(self._platform, self._python)
 
     def _app(self) -> None:
-        from fnpack.daemonless.packages import asked_of, project_of
+        from fnpack.daemonless.packages import asked_of, package_layers, project_of
+        from fnpack.dependencies.index import PackageIndex
         from fnpack.dependencies.lock import lock
+        from fnpack.dependencies.provide import Dependencies
         from fnpack.dependencies.selection import select
+        from fnpack.oci.function_app import SITE_PACKAGES
 
-        asked, project, mode = asked_of(self._settings), project_of(self._settings), self._settings.lock_mode
-        found = lock(asked, [self._target], project=project, mode=mode, answers=self.answers, is_kept=False)
-        self._fetch(select(found, self._target))
+        asked, project, target = asked_of(self._settings), project_of(self._settings), self._target
+        mode, index = self._settings.lock_mode, PackageIndex.discover()
+        locked = lock(
+            asked, [target], project=project, index=index, mode=mode, answers=self.answers, is_kept=False
+        )
+        selected = select(locked, target)
+        if all(one.wheel for one in selected):  # else it takes builds
+            found = Dependencies(locked, "", {target: selected}, (), index)
+            package_layers(found, target, SITE_PACKAGES, self._remote, self._told)
 
     def _host(self) -> None:
         from fnpack.app.entry_script import check_entry_script
         from fnpack.app.functions import functions
-        from fnpack.daemonless.packages import host_lock_name
-        from fnpack.image.host_lock import host_dependencies
+        from fnpack.daemonless.packages import host_layers
 
         app = self._settings.app
         built = functions(app.triggers, check_entry_script(app.entry_script), app.outputs)
-        found = host_dependencies(host_lock_name(self._settings, built), [self._target])
-        self._fetch(found.selected[self._target])
-
-    def _fetch(self, selected: Sequence[Selected]) -> None:
-        from fnpack.dependencies.fetch import fetch
-        from fnpack.dependencies.index import PackageIndex
-
-        if self._fetches and not self._stopped.is_set():
-            wheels = [one for one in selected if one.kind == "wheel"]
-            fetch(wheels, PackageIndex.discover(), self._told, self._stopped)
+        host_layers(self._settings, built, self._target, self._remote, self._told)
 
     def _told(self, event: ProgressEvent) -> None:
-        if not self._stopped.is_set():
-            self._progress(event._replace(phase="resolve"))
+        """Tell of a download, or end it: nobody waits for it any more."""
+        if self._stopped.is_set():
+            raise _Stopped
+        self._progress(event._replace(phase="resolve"))

@@ -26,6 +26,12 @@ class Earlier:
         self.clashes: dict[str, list[list[str]]] = {}
         self.used: dict[str, list[list[str]]] = {}
 
+    def copy(self) -> Earlier:
+        """The same, which notes for itself what it was asked for."""
+        other = Earlier(self.cache)
+        other.layers, other.clashes = self.layers, self.clashes
+        return other
+
     def overwritten(self, key: str) -> frozenset[tuple[str, str]] | None:
         """Which files of a set of wheels are overwritten, if that is known."""
         found = self.clashes.get(key)

@@ -16,7 +16,6 @@ from fnpack.oci.recipes import Recipe
 from fnpack.progress import Progress
 
 if TYPE_CHECKING:
-    from fnpack.app.directory import FunctionApp
     from fnpack.app.functions import Function
     from fnpack.dependencies.conda.environment import CondaEnvironment
     from fnpack.dependencies.lock import Requirements
@@ -89,23 +88,20 @@ def project_of(settings: BuildSettings) -> Path:
 
 
 def host_layers(
-    settings: BuildSettings, app: FunctionApp, target: Target, remote: Earlier, progress: Progress
+    settings: BuildSettings,
+    functions: Sequence[Function],
+    target: Target,
+    remote: Earlier,
+    progress: Progress,
 ) -> list[Recipe]:
     """fnpack's host with the packages that the app's triggers need."""
-    from fnpack.image.host_lock import host_dependencies, host_wheels
+    from fnpack.image.host_lock import host_dependencies, host_lock, host_wheels
 
-    name = host_lock_name(settings, app.functions)
+    name = "host-identity.txt" if settings.identity else host_lock(functions)
     found = host_dependencies(name, [target], progress)
     chosen = host_wheels(name, found, target)
     recipes = _layers_of(found, chosen, target, function_app.HOST_FOLDER, remote, progress, is_slim=True)
     return [*recipes, function_app.host_recipe(target.python_version, remote.cache.folder / "digests")]
-
-
-def host_lock_name(settings: BuildSettings, functions: Sequence[Function]) -> str:
-    """Which of fnpack's own locks the host needs."""
-    from fnpack.image.host_lock import host_lock
-
-    return "host-identity.txt" if settings.identity else host_lock(functions)
 
 
 def package_layers(

@@ -101,7 +101,7 @@ def _add_recipes(
     """What is installed: the host, a conda environment, pip's packages."""
     target, found = parts.target, parts.dependencies
     if settings.host == "fnpack":
-        parts.recipes += host_layers(settings, parts.app, target, remote, progress)
+        parts.recipes += host_layers(settings, parts.app.functions, target, remote, progress)
     site = function_app.SITE_PACKAGES
     if conda is not None:
         from fnpack.oci.tree_layers import TreeRecipe

@@ -36,26 +36,23 @@ _HINT = (
 
 
 class _Stopped(Exception):  # noqa: N818 - no error: another file failed
-    """Another download failed, or nobody wants this one any more; it is given up."""
+    """Another download failed; this one is given up."""
 
 
 def fetch(
-    selected: Sequence[Selected],
-    index: PackageIndex,
-    progress: Progress = ignore,
-    stopped: threading.Event | None = None,
+    selected: Sequence[Selected], index: PackageIndex, progress: Progress = ignore
 ) -> dict[Selected, Path]:
     """Where each wheel and archive of `selected` is in the cache, after fetching those that are not there.
 
     Raises DownloadFailed, HashMismatch, PackageIndexRefused, CacheUnusable. A file that is cached is not asked for.
-    When `stopped` is set, all is given up.
+    What `progress` raises ends all downloads.
     """
     places = {one: place_of(one.sha256, one.filename) for one in selected if one.sha256}
     missing = [one for one, place in places.items() if not place.is_file()]
     if missing:
         transport = Transport(index)
         try:
-            _Fetching(transport, index, missing, progress, stopped or threading.Event()).run()
+            _Fetching(transport, index, missing, progress).run()
         finally:
             transport.close()
     return places
@@ -65,15 +62,10 @@ class _Fetching:
     """The downloads of one build."""
 
     def __init__(
-        self,
-        transport: Transport,
-        index: PackageIndex,
-        files: Sequence[Selected],
-        progress: Progress,
-        stopped: threading.Event,
+        self, transport: Transport, index: PackageIndex, files: Sequence[Selected], progress: Progress
     ) -> None:
         self._transport, self._index, self._files, self._progress = transport, index, files, progress
-        self._stop = stopped
+        self._stop = threading.Event()
         self._lock = threading.Lock()
         self._total = sum(one.size_bytes or 0 for one in files) or None
         self._done = 0

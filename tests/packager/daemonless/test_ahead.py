@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from fnpack.daemonless.earlier import Earlier
 from fnpack.dependencies import resolver
 from fnpack.dependencies.errors import UnsatisfiableRequirements
 from fnpack.image import host_lock
-from fnpack.oci.layer_cache import Known, LayerCache
+from fnpack.oci.layer_cache import LayerCache
 from fnpack.spec import AppSpec, Environment, HttpTrigger
 from package_index import Index, make_wheel, sha256
 
@@ -112,11 +113,13 @@ def test_unfit_base_ends_the_build_whatever_is_under_way(settings, tmp_path) -> 
 def test_wheels_of_layers_that_a_registry_has_are_not_fetched(settings, tmp_path, index, is_known) -> None:
     remote = Earlier(LayerCache(tmp_path / "layers"))
     if is_known:
-        remote.layers["recipe"] = Known("a", "sha256:0", "sha256:0", 1)
+        (wheel,) = index.packages.iterdir()
+        remote.clashes[hashlib.sha256(sha256(wheel).encode()).hexdigest()] = []
     with Ahead(settings, "linux/amd64", remote, lambda _: None) as ahead:
         ahead.start()
         ahead.wait(OWN_PYTHON)
     assert len(ahead.answers) == 1
+    assert remote.used == {}, "the image tells of nothing that was only guessed"
     assert len(downloads(index)) == (0 if is_known else 1)
 
 

@@ -9,7 +9,6 @@ import os
 import ssl
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -219,12 +218,15 @@ def test_keyring_serves_the_resolver_too(
     assert "s3cret" not in found.lock.text
 
 
-def test_download_that_nobody_wants_any_more_is_given_up(index: Index) -> None:
-    stopped = threading.Event()
-    stopped.set()
+def test_progress_that_raises_ends_the_download(index: Index) -> None:
     one = wanted(index)
-    with pytest.raises(fetching._Stopped):
-        fetch([one], index.settings(), stopped=stopped)
+
+    def told(event: ProgressEvent) -> None:
+        if event.status == "running":
+            raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        fetch([one], index.settings(), told)
     assert not place_of(one.sha256, one.filename).exists()
 
 
