@@ -18,9 +18,9 @@ from tests.cli.conftest import SCRIPT, CommandLine, Ended
 from fault_proxy import Fault, FaultProxy
 from fnpack.cli.exit_codes import ExitCode
 from fnpack.oci.artifacts import CYCLONEDX
-from fnpack.registry import Reference, Registries, RegistrySettings, get_manifest, list_tags
+from fnpack.registry import Reference, Registries, RegistrySettings, get_manifest, list_tags, push_image
 from fnpack.registry.referrers import referrers
-from image_parts import write_python_base
+from image_parts import python_base, write_python_base
 
 pytestmark = pytest.mark.timeout(240)
 WEIGHTS = hashlib.sha256(b"weights").hexdigest()
@@ -122,6 +122,26 @@ def test_unchanged_image_sends_nothing_again_and_an_edited_script_no_new_sbom(fn
     assert len(uploads) == 2, "the app's layer and the config"
     assert second != first
     assert sbom_digests(second) == [document]
+
+
+def test_new_machine_is_told_of_the_base_by_the_image_before(fnpack, build, proxy, tmp_path) -> None:
+    base, made = Reference.parse(f"{tag_in(proxy.address)}-base"), python_base("linux/amd64")
+    with Registries(RegistrySettings.discover({})) as client:
+        push_image(base, manifest=made.manifest, config=made.config, layers=made.layers, registries=client)
+    options = ("--tag", tag_in(proxy.address), "--push", "--base-image", str(base))
+    layers = {layer.descriptor.digest for layer in made.layers}
+
+    def fetched() -> set[str]:
+        return {path.rpartition("/")[2] for method, path in proxy.requests if method == "GET"} & layers
+
+    first = build(*options).stdout
+    assert fetched() == layers, "it had to be looked through"
+    proxy.requests.clear()
+    (fnpack.folder / "score.py").write_text(SCRIPT + "# edited\n")
+    second = build(*options, FNPACK_CACHE=str(tmp_path / "another")).stdout
+    assert fetched() == set()
+    assert second != first
+    assert build(*options).stdout == second, "the image is the same, however the base was known"
 
 
 def test_registry_that_wants_the_image_before_its_sbom_gets_it_so(build, proxy) -> None:

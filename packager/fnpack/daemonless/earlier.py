@@ -8,9 +8,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fnpack.atomic_file import replacing
+from fnpack.cache_folder import cache_folder
+from fnpack.oci.base_python import facts_of, remember
 from fnpack.oci.layer_cache import Known, LayerCache
 
 if TYPE_CHECKING:
+    from fnpack.daemonless.base import Base
     from fnpack.daemonless.deliver import Destination
     from fnpack.registry import Registries
 
@@ -49,10 +52,12 @@ class Earlier:
         with suppress(OSError), replacing(self.cache.folder / "clashes" / key, 0o666) as file:
             file.write(json.dumps(self.used[key]).encode())
 
-    def text(self, known: Mapping[str, Known]) -> str:
-        """The label that tells a later build all this."""
+    def text(self, known: Mapping[str, Known], base: Base) -> str:
+        """The label that tells a later build all this, and what the base image holds."""
         layers = {key: one._asdict() for key, one in sorted(known.items())}
-        return json.dumps({"layers": layers, "clashes": self.used}, sort_keys=True, separators=(",", ":"))
+        bases = {base.source.config().descriptor.digest: facts_of(base.python)}
+        told = {"layers": layers, "clashes": self.used, "bases": bases}
+        return json.dumps(told, sort_keys=True, separators=(",", ":"))
 
 
 def earlier_image(destination: Destination, tag: str, registries: Registries, cache: LayerCache) -> Earlier:
@@ -67,6 +72,8 @@ def earlier_image(destination: Destination, tag: str, registries: Registries, ca
         told = json.loads(config["config"]["Labels"][CACHE_LABEL])
         remote.layers = {key: Known(**one) for key, one in told["layers"].items()}
         remote.clashes = dict(told["clashes"])
+        for digest, facts in dict(told.get("bases", {})).items():
+            remember(cache_folder(), digest, facts)
     except (RegistryError, LookupError, ValueError, TypeError, AttributeError):
         return remote
     return remote

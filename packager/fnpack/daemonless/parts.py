@@ -174,7 +174,7 @@ def assemble(
     if models:
         labels["io.fnpack.models"] = models_label(models)
     labels["org.opencontainers.image.base.digest"] = parts.base.digest
-    labels[CACHE_LABEL] = remote.text(known)
+    labels[CACHE_LABEL] = remote.text(known, parts.base)
     layers.append(app_layer)
     base_config = json.loads(parts.base.source.config().data)
     below = [

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fnpack.oci.base_python import base_python
+from fnpack.oci.base_python import base_python, facts_of, remember
 from fnpack.oci.bases import ArchiveBase, LayoutBase
 from fnpack.oci.content import CONFIG, LAYER, LAYER_GZIP, BytesContent, Descriptor, Layer
 from fnpack.oci.errors import BaseSourceError, OutputError
@@ -204,6 +204,40 @@ def test_python_and_c_library_are_found_in_the_layers(tmp_path: Path, layers, ex
     opened = source.opened
     assert base_python(source, tmp_path) == found
     assert source.opened == opened, "the answer is kept"
+
+
+def test_base_that_another_machine_looked_through_is_not_opened(tmp_path: Path) -> None:
+    source = Source(layer({"usr/bin/python3.12": b"", "lib/libz.so.1": b""}))
+    found, digest = base_python(source, None), source.config().descriptor.digest
+    source.opened = 0
+    remember(tmp_path, digest, json.loads(json.dumps(facts_of(found))))
+    assert base_python(source, tmp_path) == found
+    assert source.opened == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 1}, {"found": None}, {"found": {}}, {"found": {"python_version": 3}},
+        {"found": {"libraries": "libz.so"}}, {"found": {"libraries": [1]}}, {"found": {"glibc_minor": "36"}},
+        {"found": {"more": 1}},
+    ],
+)  # fmt: skip
+def test_facts_that_are_not_understood_are_passed_over(tmp_path: Path, change) -> None:
+    source = Source(layer({"usr/bin/python3.12": b""}))
+    facts = json.loads(json.dumps(facts_of(base_python(source, None))))
+    for key, value in change.items():
+        facts[key] = facts[key] | value if isinstance(value, dict) and value else value
+    remember(tmp_path, source.config().descriptor.digest, facts)
+    remember(tmp_path, source.config().descriptor.digest, "facts")
+    assert not (tmp_path / "base-python").exists()
+
+
+def test_facts_get_out_of_no_folder(tmp_path: Path) -> None:
+    facts = facts_of(base_python(Source(layer({})), None))
+    for digest in ("sha256:../../x", "sha256:" + "A" * 64, "sha512:" + "a" * 64, ""):
+        remember(tmp_path / "cache", digest, facts)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_base_layer_that_is_no_tar_is_told(tmp_path: Path) -> None:
