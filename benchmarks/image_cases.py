@@ -60,7 +60,8 @@ class Leg:
                     if self.proxy or not one.by_engine:
                         one.run(self.registry)
             for turn in range(most):
-                for one in contenders:
+                first = turn % len(contenders)  # so that none always comes after the same other
+                for one in (*contenders[first:], *contenders[:first]):
                     if turn < self._turns(case, one, most):
                         self._case(case, one)
         return self.cells
