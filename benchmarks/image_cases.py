@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import sys
@@ -17,7 +18,7 @@ COLD, WARM = "first build, cold", "first build, wheels cached"
 MODEL, NOTHING, EDIT = "model change (200 MB)", "nothing changed", "script edited"
 MACHINE = "script edited, on a new CI machine"
 WANTED = {COLD: "4 s", MODEL: "2.5 s", NOTHING: "0.15 s", EDIT: "0.15 s"}
-RUNS = {COLD: 2, WARM: 1, MODEL: 3, NOTHING: 5, EDIT: 5, MACHINE: 2}
+RUNS = {COLD: 3, WARM: 1, MODEL: 3, NOTHING: 7, EDIT: 7, MACHINE: 2}
 FAR_RUNS = {COLD: 1, WARM: 1, MODEL: 2, NOTHING: 3, EDIT: 3, MACHINE: 1}
 
 
@@ -108,6 +109,7 @@ class Leg:
     def _note(self, case: str, one: Contender, run: Callable[[], Sample]) -> None:
         before = self._sent_bytes()
         cell = self.cells.setdefault((case, one.name), Cell())
+        os.sync()  # the disk is not busy with what another wrote
         cell.samples.append(run())
         print(f"{case}: {one.name}: {cell.seconds[-1]:.2f} s", file=sys.stderr, flush=True)
         cell.sent_bytes = self._sent_bytes() - before
