@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -57,6 +58,22 @@ _EXTRAS = {  # the others: build
 }
 
 
+_POSIX = frozenset({"fcntl", "grp", "pwd", "resource", "termios"})
+
+
+class SystemUnfit(FnpackError):  # noqa: N818 - says what happened
+    """The command needs Linux or macOS."""
+
+    code = "FN006"
+    exit_code = ExitCode.MISSING_TOOL
+
+    def __init__(self, module: str) -> None:
+        super().__init__(
+            f"this command runs on Linux and macOS alone: {sys.platform} has no `{module}`",
+            hint="run it there, in a container or in WSL; `fnpack build` and `fnpack inspect` run here, too",
+        )
+
+
 class PackageMissing(FnpackError):  # noqa: N818 - says what happened
     """A Python package that this command needs is not installed: fnpack was installed without its extras."""
 
@@ -79,6 +96,8 @@ def unexpected(error: Exception) -> FnpackError:
         if (full := as_full_disk(error)) is not None:
             return full
     module = error.name if isinstance(error, ModuleNotFoundError) and error.name else "fnpack"
+    if module in _POSIX:
+        return SystemUnfit(module)
     return Bug(error) if module.startswith("fnpack") else PackageMissing(module)
 
 

@@ -93,7 +93,7 @@ class LayerCache:
     def keep(self, file: BinaryIO, key: str, known: Known) -> None:
         """Make what was written the layer of the recipe `key`."""
         try:
-            file.flush()
+            file.close()  # Windows renames no open file
             Path(file.name).replace(self.path(known.digest))
             self.remember(key, known)
         except OSError as error:
