@@ -15,6 +15,7 @@ from pathlib import Path
 from fnpack.cache_folder import cache_folder
 
 KEEP_S = 30 * 24 * 3600
+KEEP_NOTES_S = 365 * 24 * 3600
 _DAY_S = 24 * 3600
 _PATIENCE_S = 30
 # What is removed by the time of its last use, and the file that has that time, where that is another.
@@ -24,6 +25,16 @@ _AGING = {
     "registry/blobs/*/*": "",
     "conda/*": "fnpack.json",
 }
+# A few kilobytes each, made again where they are missed: they go a year after they were written.
+_NOTES = (
+    "*/*.json",
+    "base-python/*",
+    "layers/clashes/*",
+    "layers/digests/*",
+    "layers/models/*",
+    "layers/recipes/*",
+    "registry/pushed/*",
+)
 _RESTS = (".part-*", ".new-*", ".work-*", ".old-*")  # of processes that were killed
 
 
@@ -55,8 +66,8 @@ def in_use() -> Iterator[None]:
         os.close(lock)
 
 
-def prune(folder: Path, *, keep_s: float = KEEP_S) -> int:
-    """Remove what was not used for so long, and layers beyond their limit; returns how many entries that were."""
+def prune(folder: Path, *, keep_s: float = KEEP_S, keep_notes_s: float = KEEP_NOTES_S) -> int:
+    """Remove what was not used for so long, notes of so long ago, and layers beyond their limit; returns how many."""
     from fnpack.check.tree import prune as prune_checks
     from fnpack.oci.layer_cache import LayerCache
 
@@ -65,6 +76,9 @@ def prune(folder: Path, *, keep_s: float = KEEP_S) -> int:
     for pattern, marker in _AGING.items():
         for path in folder.glob(pattern):
             removed += _removed(path, path / marker if marker else path, before)
+    for pattern in _NOTES:
+        for path in folder.glob(pattern):
+            removed += _removed(path, path, time.time() - keep_notes_s)
     for depth in range(4):
         for rest in _RESTS:
             for path in folder.glob("*/" * depth + rest):

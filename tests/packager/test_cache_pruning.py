@@ -75,6 +75,18 @@ def test_what_was_not_used_for_thirty_days_is_removed_and_the_rest_stays(cache: 
     assert all(path.is_file() for path in (*new, *notes))
 
 
+def test_notes_go_a_year_after_they_were_written(cache: Path) -> None:
+    names = (
+        "built/{}.json", "requirements/{}.json", "sboms/{}.json", "selections/{}.json", "base-python/{}",
+        "layers/clashes/{}", "layers/digests/{}", "layers/models/{}", "layers/recipes/{}", "registry/pushed/{}.json",
+    )  # fmt: skip
+    a_year_ago = time.time() - 366 * 24 * 3600
+    old = [put(cache / one.format("old"), last_used=a_year_ago) for one in names]
+    new = [put(cache / one.format("new"), last_used=LONG_AGO) for one in names]
+    assert prune(cache) == len(old)
+    assert [path for path in (*old, *new) if path.exists()] == new
+
+
 def test_folders_of_removed_wheels_go_as_well(cache: Path) -> None:
     put(cache / "wheels" / "ab" / "abcd" / "a-1.0-py3-none-any.whl", last_used=LONG_AGO)
     prune(cache)
