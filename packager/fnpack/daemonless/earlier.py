@@ -11,6 +11,7 @@ from fnpack.atomic_file import replacing
 from fnpack.cache_folder import cache_folder
 from fnpack.oci.base_python import facts_of, remember
 from fnpack.oci.layer_cache import Known, LayerCache
+from fnpack.provenance.long_labels import in_pieces, whole
 
 if TYPE_CHECKING:
     from fnpack.daemonless.base import Base
@@ -52,12 +53,21 @@ class Earlier:
         with suppress(OSError), replacing(self.cache.folder / "clashes" / key, 0o666) as file:
             file.write(json.dumps(self.used[key]).encode())
 
-    def text(self, known: Mapping[str, Known], base: Base) -> str:
-        """The label that tells a later build all this, and what the base image holds."""
+    def labels(self, known: Mapping[str, Known], base: Base) -> dict[str, str]:
+        """The labels that tell a later build all this, and what the base image holds."""
         layers = {key: one._asdict() for key, one in sorted(known.items())}
         bases = {base.source.config().descriptor.digest: facts_of(base.python)}
         told = {"layers": layers, "clashes": self.used, "bases": bases}
-        return json.dumps(told, sort_keys=True, separators=(",", ":"))
+        return in_pieces(CACHE_LABEL, json.dumps(told, sort_keys=True, separators=(",", ":")))
+
+    def take(self, labels: Mapping[str, object]) -> None:
+        """Read them; what is not understood, or not there, is passed over."""
+        with suppress(LookupError, ValueError, TypeError, AttributeError):
+            told = json.loads(whole(labels, CACHE_LABEL))
+            layers = {key: Known(**one) for key, one in told["layers"].items()}
+            self.layers, self.clashes = layers, dict(told["clashes"])
+            for digest, facts in dict(told.get("bases", {})).items():
+                remember(cache_folder(), digest, facts)
 
 
 def earlier_image(destination: Destination, tag: str, registries: Registries, cache: LayerCache) -> Earlier:
@@ -67,13 +77,7 @@ def earlier_image(destination: Destination, tag: str, registries: Registries, ca
         return remote
     from fnpack.registry import Reference, RegistryBase, RegistryError
 
-    try:
+    with suppress(RegistryError, LookupError, ValueError, TypeError):
         config = json.loads(RegistryBase(Reference.parse(tag), registries).config().data)
-        told = json.loads(config["config"]["Labels"][CACHE_LABEL])
-        remote.layers = {key: Known(**one) for key, one in told["layers"].items()}
-        remote.clashes = dict(told["clashes"])
-        for digest, facts in dict(told.get("bases", {})).items():
-            remember(cache_folder(), digest, facts)
-    except (RegistryError, LookupError, ValueError, TypeError, AttributeError):
-        return remote
+        remote.take(config["config"]["Labels"])
     return remote

@@ -15,7 +15,7 @@ from fnpack.build import step
 from fnpack.config.build import BuildSettings
 from fnpack.daemonless.ahead import Ahead
 from fnpack.daemonless.base import Base, base_for, python_of
-from fnpack.daemonless.earlier import CACHE_LABEL, Earlier
+from fnpack.daemonless.earlier import Earlier
 from fnpack.daemonless.packages import conda_of, host_layers, package_layers, resolved
 from fnpack.oci import function_app
 from fnpack.oci.content import Layer
@@ -23,7 +23,7 @@ from fnpack.oci.image import Image, ImageSettings, build
 from fnpack.oci.layer_cache import Known, LayerCache
 from fnpack.oci.recipes import Recipe, is_new, layer_of
 from fnpack.progress import Progress, ProgressEvent, in_phase
-from fnpack.provenance.contents import ModelContents, model_contents, models_label
+from fnpack.provenance.contents import ModelContents, model_contents, models_labels
 
 if TYPE_CHECKING:
     from fnpack.dependencies.conda.environment import CondaEnvironment
@@ -172,9 +172,9 @@ def assemble(
             layers += found.layers
     parts.models = [model for model, _ in models]
     if models:
-        labels["io.fnpack.models"] = models_label(models)
+        labels |= models_labels(models)
     labels["org.opencontainers.image.base.digest"] = parts.base.digest
-    labels[CACHE_LABEL] = remote.text(known, parts.base)
+    labels |= remote.labels(known, parts.base)
     layers.append(app_layer)
     base_config = json.loads(parts.base.source.config().data)
     below = [

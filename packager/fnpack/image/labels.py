@@ -12,7 +12,7 @@ from fnpack.app.functions import Function
 from fnpack.dependencies.cache import sha256_of
 from fnpack.oci import function_app
 from fnpack.oci.file_digests import HashedFile
-from fnpack.provenance.contents import model_contents, models_label
+from fnpack.provenance.contents import model_contents, models_labels
 
 
 def app_labels(
@@ -47,4 +47,4 @@ def model_labels(app: Path) -> dict[str, str]:
             for relative, path in sorted(function_app.app_files(folder))
         ]
         models.append((model_contents(f"{model['name']}:{model['version']}", "", files), ()))
-    return {"io.fnpack.models": models_label(models)} if models else {}
+    return models_labels(models) if models else {}

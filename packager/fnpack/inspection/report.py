@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 
 from fnpack.inspection.opened import OpenedImage, platform_of, texts
 from fnpack.oci.content import Descriptor
+from fnpack.provenance.contents import MODELS_LABEL
+from fnpack.provenance.long_labels import whole
 
 _OWN = "fnpack"  # who made a layer, in the config's history
 _TITLE_WIDTH = 80
@@ -136,7 +138,7 @@ def report_of(image: OpenedImage) -> Report:
         entry_script=labels.get("io.fnpack.entry-script", ""),
         entry_script_sha256=labels.get("io.fnpack.entry-script.sha256", ""),
         layers=tuple(_layers(image)),
-        models=tuple(_models(labels.get("io.fnpack.models", ""))),
+        models=tuple(_models(whole(labels, MODELS_LABEL))),
         functions=tuple(_functions(labels.get("io.fnpack.functions", ""))),
         packages=None if image.sbom is None else tuple(_packages(image.sbom.document)),
         annotations={**said, **image.annotations},

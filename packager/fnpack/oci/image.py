@@ -18,6 +18,7 @@ from fnpack.oci.content import (
 )
 
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # what Docker takes where a base says none
+_OWN_LABELS = "io.fnpack."  # those of a base are about the app that was in it
 _DOCKER_LAYERS = {
     "application/vnd.docker.image.rootfs.diff.tar": LAYER,
     "application/vnd.docker.image.rootfs.diff.tar.gzip": LAYER_GZIP,
@@ -104,7 +105,10 @@ def _config(
 ) -> dict[str, object]:
     run = dict(_mapping(base.get("config")))
     run["Env"] = _merged_env(run.get("Env"), settings.env)
-    run["Labels"] = dict(sorted({**_mapping(run.get("Labels")), **settings.labels}.items()))
+    kept = {
+        key: value for key, value in _mapping(run.get("Labels")).items() if not key.startswith(_OWN_LABELS)
+    }
+    run["Labels"] = dict(sorted({**kept, **settings.labels}.items()))
     if settings.entrypoint is not None:
         run["Entrypoint"] = list(settings.entrypoint)
         run.pop("Cmd", None)

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from fnpack.oci.file_digests import HashedFile
+from fnpack.provenance.long_labels import in_pieces
 
+MODELS_LABEL = "io.fnpack.models"
 Part = Literal["app", "host"]
 
 
@@ -74,8 +76,11 @@ def model_contents(model: str, root: str, files: Iterable[HashedFile]) -> ModelC
     return ModelContents(name, version, tuple(inside))
 
 
-def models_label(models: Sequence[tuple[ModelContents, Sequence[str]]]) -> str:
-    """The label `io.fnpack.models`: JSON, for each model its digest, and the diff ids of its layers, if known."""
+def models_labels(models: Sequence[tuple[ModelContents, Sequence[str]]]) -> dict[str, str]:
+    """The label `io.fnpack.models`, in pieces if it is long.
+
+    JSON, for each model its digest, and the diff ids of its layers, if known.
+    """
     entries = []
     for model, diff_ids in models:
         entry: dict[str, object] = {"name": model.name, "version": model.version, "sha256": model.sha256}
@@ -85,4 +90,4 @@ def models_label(models: Sequence[tuple[ModelContents, Sequence[str]]]) -> str:
         if diff_ids:
             entry["layers"] = list(diff_ids)
         entries.append(entry)
-    return json.dumps(entries, separators=(",", ":"))
+    return in_pieces(MODELS_LABEL, json.dumps(entries, separators=(",", ":")))

@@ -15,7 +15,8 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from fnpack.oci.artifacts import CYCLONEDX
 from fnpack.oci.file_digests import HashedFile
-from fnpack.provenance.contents import ImageContents, Package, model_contents, models_label
+from fnpack.provenance.contents import MODELS_LABEL, ImageContents, Package, model_contents, models_labels
+from fnpack.provenance.long_labels import whole
 from fnpack.provenance.sbom import sbom_of
 
 ROOT = "home/site/wwwroot/azureml-models/net/2"
@@ -118,8 +119,14 @@ def test_known_document_is_read_without_the_library() -> None:
     assert done.stdout.split("\n")[:2] == [expected, "[]"]
 
 
+def test_many_models_have_a_label_and_more() -> None:
+    labels = models_labels([(FILE, [f"sha256:{number:064}"]) for number in range(40)])
+    assert list(labels)[:2] == ["io.fnpack.models", "io.fnpack.models.2"]
+    assert len(json.loads(whole(labels, MODELS_LABEL))) == 40
+
+
 def test_label_of_models_has_the_digest_of_a_file_and_of_a_folders_listing() -> None:
-    file, folder = json.loads(models_label([(FILE, ["sha256:1"]), (FOLDER, ())]))
+    file, folder = json.loads(models_labels([(FILE, ["sha256:1"]), (FOLDER, ())])[MODELS_LABEL])
     assert file == {
         "name": "diabetes", "version": "1", "sha256": "d" * 64, "size_bytes": 645, "files": 1,
         "file": "model.pkl", "layers": ["sha256:1"],
