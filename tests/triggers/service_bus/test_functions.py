@@ -124,9 +124,12 @@ def test_function_reads_all_that_a_message_says(bus, decorated, names) -> None:
 
 def test_function_of_batches_reads_the_same_of_each_message(bus, decorated, names) -> None:
     bus.send(names["BATCHES"], message(), ServiceBusMessage(b"plain text"))
-    batch = taken(bus, names["OUT"])["batch"]
-    assert isinstance(batch, list)
-    first, second = batch
+    found: list = []
+    while len(found) < 2:  # the first may be there alone when the host takes what there is
+        batch = taken(bus, names["OUT"])["batch"]
+        assert isinstance(batch, list)
+        found += batch
+    first, second = sorted(found, key=lambda one: one["body"] == "plain text")
     check(first)
     assert (second["body"], second["user_properties"], second["subject"]) == ("plain text", {}, None)
 
