@@ -19,9 +19,8 @@ def main() -> None:
     # SIGTERM (a cancelled CI job) unwinds as Ctrl-C does, so that nothing half-made is left; a host sets its own.
     signal.signal(signal.SIGTERM, _interrupt)
     if sys.argv[1:2] == ["build"]:
-        sys.setswitchinterval(
-            0.0005
-        )  # seconds: a registry's answer shall not wait for what is computed beside it
+        # In seconds: a registry's answer shall not wait for what is computed beside it.
+        sys.setswitchinterval(0.0005)
         gc.set_threshold(100_000, 50, 100)  # a short life: modules make many objects, and no garbage
     try:
         from fnpack.cli import run

@@ -97,7 +97,7 @@ def host_layers(
     """fnpack's host with the packages that the app's triggers need."""
     from fnpack.image.host_lock import host_dependencies, host_lock, host_wheels
 
-    name = "host-identity.txt" if settings.identity else host_lock(functions)
+    name = host_lock(functions, identity=settings.identity)
     found = host_dependencies(name, [target], progress)
     chosen = host_wheels(name, found, target)
     recipes = _layers_of(found, chosen, target, function_app.HOST_FOLDER, remote, progress, is_slim=True)

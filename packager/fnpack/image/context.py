@@ -78,7 +78,7 @@ def write_context(
         for wheel in wheels:
             link_or_copy_file(wheel, folder / "wheels" / wheel.name)
         if host == "fnpack":
-            _write_host(folder / "host", "host-identity.txt" if identity else host_lock(functions))
+            _write_host(folder / "host", host_lock(functions, identity=identity))
         if host == "fnpack" or spec.install_dependencies:
             write_text(folder / "tools" / "install.py", _template("install.py"))
             write_pip(folder / "tools" / "pip.pyz")

@@ -55,12 +55,14 @@ def host_wheels(name: str, found: Dependencies, target: Target) -> tuple[WheelFi
     return tuple(sorted(chosen, key=lambda one: one.name))
 
 
-def host_lock(functions: Iterable[Function]) -> str:
-    """The lock for an app's functions.
+def host_lock(functions: Iterable[Function], *, identity: bool) -> str:
+    """The lock for an app's functions; with `identity` the one that can sign in without a connection string.
 
     Storage libraries are half of the host, and one that answers HTTP to anybody goes without.
     Where a caller needs a key, the keys may live in blob storage (AzureWebJobsStorage).
     """
+    if identity:
+        return "host-identity.txt"
     bindings = [binding for one in functions for binding in one.bindings]
     if any(str(binding.get("type", "")).lower().startswith("servicebus") for binding in bindings):
         return "host-servicebus.txt"

@@ -101,9 +101,8 @@ def read_pickle(source: Source) -> Pickled:
     """What the pickle in `source` would make. Raises PickleError where it is none."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of a text with a wrong escape: the file is damaged, or it reads all the same
+            # Of a text with a wrong escape: the file is damaged, or it reads all the same.
+            warnings.simplefilter("ignore")
             return _Machine(source, Pickled()).run()
     except RecursionError as error:
         raise PickleError("it is nested too deeply") from error

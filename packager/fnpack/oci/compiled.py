@@ -21,8 +21,9 @@ import gc, importlib.util, marshal, sys
 gc.disable()
 head = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little")
 while line := sys.stdin.buffer.readline():
-    size, shown = line[:-1].decode("utf-8", "surrogateescape").split(" ", 1)
-    source = sys.stdin.buffer.read(int(size))
+    name_size, size = map(int, line.split())
+    shown = sys.stdin.buffer.read(name_size).decode("utf-8", "surrogateescape")
+    source = sys.stdin.buffer.read(size)
     try:
         code = compile(source, shown, "exec", dont_inherit=True)
         compiled = head + importlib.util.source_hash(source) + marshal.dumps(code)
@@ -93,7 +94,9 @@ def _run(python: str, sources: Mapping[str, bytes], root: str) -> tuple[int, byt
 def _send(stdin: IO[bytes], sources: Mapping[str, bytes], root: str) -> None:
     with suppress(BrokenPipeError), stdin:  # it has ended, and says why
         for path, text in sources.items():
-            stdin.write(b"%d %s\n" % (len(text), f"{root}/{path}".encode("utf-8", "surrogateescape")))
+            name = f"{root}/{path}".encode("utf-8", "surrogateescape")
+            stdin.write(b"%d %d\n" % (len(name), len(text)))
+            stdin.write(name)
             stdin.write(text)
 
 

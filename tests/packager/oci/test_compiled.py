@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import py_compile
 import sys
 from pathlib import Path
@@ -31,6 +32,14 @@ def test_modules_are_compiled_as_py_compile_does_it(tmp_path: Path) -> None:
 def test_module_for_another_python_is_left_out() -> None:
     sources = {"a.py": b"def f(): return 1\n", "b.py": b"this is no Python", "c.py": b"x = 1\0"}
     assert list(compiled(sources, OWN_PYTHON)) == [f"__pycache__/a.{TAG}.pyc"]
+
+
+def test_name_of_a_module_may_be_anything() -> None:
+    names = ["a\nb.py", "3 4\n5.py", "\udcff.py", "a b.py", "J\xe4ger.py"]
+    found = compiled({name: f"x = {number}".encode() for number, name in enumerate(names)}, OWN_PYTHON)
+    assert list(found) == [f"__pycache__/{name.removesuffix('.py')}.{TAG}.pyc" for name in names]
+    shown = [marshal.loads(content[16:]).co_filename for content in found.values()]
+    assert shown == [f"/{name}" for name in names]
 
 
 def test_nothing_is_compiled_without_such_a_python() -> None:
